@@ -70,8 +70,8 @@ fn advice_knows_kernels_beyond_the_run_and_is_proven() {
     let (code, told, said) = corematrix(&explain);
     assert_eq!(code, Some(0), "{told}{said}");
     for text in [
-        "    `__i_ctime.tv_sec` (`time64_t`): by types 6.6.0-1\n",
-        "/* by types 6.6.0-1 */",
+        "    `__i_ctime.tv_sec` (`time64_t`): by BTF 6.6.0-1\n",
+        "/* by BTF 6.6.0-1 */",
         "  checked: clang ",
         "  5.10  loaded, reads `i_ctime.tv_sec`\n",
         "  6.12  loaded, reads `i_ctime_sec`\n",

@@ -358,7 +358,7 @@ fn a_full_report_folder_is_found_before_the_first_boot() {
     let Some(disk) = FullDisk::mount(&lab.out(), 64) else { return };
     fs::write(lab.out().join("ballast"), vec![0; 64 << 10]).unwrap();
     let ended = lab.run(&[&object("five")]);
-    ended.expect(INFRASTRUCTURE).expect_said(&["error: cannot write `", "report.json`", "hint: make room"]);
+    ended.expect(INFRASTRUCTURE).expect_said(&["error: cannot write `", "report.json`", "hint: free space"]);
     assert!(!ended.stderr.contains("booted"), "{}", ended.stderr);
     assert_eq!(disk.files(), [lab.out().join("ballast")]);
     lab.expect_nothing_left();
@@ -371,7 +371,7 @@ fn a_report_folder_that_fills_up_keeps_a_whole_report() {
     // Room for the record as planned, and hardly more.
     let Some(_disk) = FullDisk::mount(&lab.out(), 20) else { return };
     let ended = lab.run(&[&object("five"), &object("guards")]);
-    ended.expect(INFRASTRUCTURE).expect_said(&["report", "hint: make room"]);
+    ended.expect(INFRASTRUCTURE).expect_said(&["report", "hint: free space"]);
     lab.report();
     lab.expect_nothing_left();
 }

@@ -85,5 +85,5 @@ fn too_little_coverage_fails_the_run() {
                    object = \"switches\"\nname = \"s\"\nset.limit = 1\n");
     let suite = lab.path("s.toml").display().to_string();
     let ended = lab.run(&[&suite, "--fail-unproven"]);
-    ended.expect(1).expect_said(&["the suite's minimum-coverage asks for 99%", "verified on no kernel"]);
+    ended.expect(1).expect_said(&["the suite's minimum-coverage requires 99%", "verified on no kernel"]);
 }

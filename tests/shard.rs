@@ -45,7 +45,7 @@ fn parts_that_ran_apart_merge_to_the_report_of_one_run() {
     let [one, two, merged] = paths.each_ref().map(String::as_str);
 
     let missing = corematrix(&lab, &["merge", two, "--out", merged]);
-    missing.expect(BAD_CONFIGURATION).expect_said(&["shard 1/2 is missing", "hint: "]);
+    missing.expect(BAD_CONFIGURATION).expect_said(&["part 1/2 is missing", "hint: "]);
     assert!(!lab.path("merged").exists());
 
     let ended = corematrix(&lab, &["merge", two, one, "--out", merged]);
