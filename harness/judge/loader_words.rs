@@ -12,7 +12,8 @@ const WORDS: &[(&[&str], Verdict, Cause)] = &[
     (&["no BTF found for kernel"], Verdict::MissingBtf, Cause::MissingBtf),
     (&["load kernel spec"], Verdict::MissingBtf, Cause::MissingBtf),
     (&["/sys/kernel/btf/vmlinux"], Verdict::MissingBtf, Cause::MissingBtf),
-    (&["taken for a call of itself"], Verdict::VerifierRejected, Cause::Unrecognised),
+    // Words of our own profile of aya.
+    (&["becomes a recursive call"], Verdict::VerifierRejected, Cause::Unrecognised),
     (&["must provide btf_id"], Verdict::VerifierRejected, Cause::Unrecognised),
     (&["unspecified type"], Verdict::HarnessLimit, Cause::NeedsLoader),
     (&["type is unspecified"], Verdict::HarnessLimit, Cause::NeedsLoader),
