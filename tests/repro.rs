@@ -90,7 +90,7 @@ fn a_failure_is_seen_again_from_its_run_and_from_its_bundle() {
     std::fs::write(lab.out().join("report.json"), json::render(&record).unwrap()).unwrap();
     let ran = repro(&lab, &[&run, "5.10/five"]);
     ran.expect(4).expect_said(&["has changed since the run"]);
-    expect_output(&ran, &["DOES NOT REPRODUCE", "what differs:", "object (sha256): 0000000000000000 then, "]);
+    expect_output(&ran, &["DOES NOT REPRODUCE", "differences:", "object (sha256): 0000000000000000 then, "]);
 }
 
 #[test]
