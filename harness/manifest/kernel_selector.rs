@@ -14,7 +14,7 @@ pub struct KernelSelector {
 }
 
 impl KernelSelector {
-    /// Reads a selector as [`Manifest::select`] takes them. What it says of a kernel it says of all its builds; it may name one.
+    /// Reads a selector as [`Manifest::select`](super::Manifest::select) takes them. What it says of a kernel it says of all its builds; it may name one.
     ///
     /// # Errors
     /// [`SelectorError::Malformed`].
