@@ -76,15 +76,8 @@ fn of_module(kernels: &[KernelTypes<'_>], name: &str, want: Option<Want>) -> Opt
 mod tests {
     use super::super::{AttachTarget, render, target};
     use super::*;
+    use crate::object::btf::tests::section as raw;
     use crate::object::btf::{Btf, ModuleNames};
-
-    /// Raw BTF of these words of type records and these strings.
-    fn raw(types: &[u32], strings: &[u8]) -> Vec<u8> {
-        let length = types.len() as u32 * 4;
-        let header = [0x0001_eb9f, 24, 0, length, length, strings.len() as u32];
-        let words = header.iter().chain(types).flat_map(|word| word.to_le_bytes());
-        words.chain(strings.iter().copied()).collect()
-    }
 
     #[test]
     fn kernels_whose_modules_tell_nothing_are_not_said_to_lack_it() {

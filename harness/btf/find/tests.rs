@@ -1,5 +1,7 @@
 use super::*;
 
+use crate::object::btf::tests::section as raw;
+
 /// The types of a fixture object that stands for a kernel.
 fn kernel(file: &str) -> (Vec<u8>, Btf) {
     use ::object::{Object, ObjectSection};
@@ -67,14 +69,6 @@ fn what_was_meant_is_suggested() {
     assert_eq!(meant("tsk_struct.state"), ["task_struct", "mm_struct"]);
     assert_eq!(meant("ITER_KVECS"), ["ITER_KVEC", "ITER_IOVEC"]);
     assert_eq!(meant("nothing_of_the_kind_at_all"), [""; 0]);
-}
-
-/// Raw BTF of these words of type records and these strings.
-fn raw(types: &[u32], strings: &[u8]) -> Vec<u8> {
-    let length = types.len() as u32 * 4;
-    let header = [0x0001_eb9f, 24, 0, length, length, strings.len() as u32];
-    let words = header.iter().chain(types).flat_map(|word| word.to_le_bytes());
-    words.chain(strings.iter().copied()).collect()
 }
 
 #[test]

@@ -127,15 +127,8 @@ fn shifted(found: Type, shift: &Shift) -> Type {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::Want;
+    use super::super::tests::section as raw;
     use super::*;
-
-    /// Raw BTF of these words of type records and these strings.
-    fn raw(types: &[u32], strings: &[u8]) -> Vec<u8> {
-        let length = types.len() as u32 * 4;
-        let header = [0x0001_eb9f, 24, 0, length, length, strings.len() as u32];
-        let words = header.iter().chain(types).flat_map(|word| word.to_le_bytes());
-        words.chain(strings.iter().copied()).collect()
-    }
 
     #[test]
     fn types_of_several_modules_stand_behind_those_of_the_kernel() {

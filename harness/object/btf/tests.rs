@@ -1,7 +1,7 @@
 use super::*;
 
 /// A `.BTF` section of these words of type records and these strings.
-fn section(types: &[u32], strings: &[u8]) -> Vec<u8> {
+pub(crate) fn section(types: &[u32], strings: &[u8]) -> Vec<u8> {
     let length = types.len() as u32 * 4;
     let header = [0x0001_eb9f, 24, 0, length, length, strings.len() as u32];
     let words = header.iter().chain(types).flat_map(|word| word.to_le_bytes());
