@@ -9,8 +9,8 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::arrangement::arranged;
-use super::common::Common;
 use super::kernel::{Ended, KernelContext};
+use super::run_scope::RunScope;
 use super::{RunContext, RunError, fetch, fetch_failed, guest, pool};
 use crate::event::{CellOutcome, Event};
 use crate::exec::{CommandEnding, CommandSession, FinishedCommand, HostFiles, View};
@@ -72,7 +72,7 @@ fn on_kernel(run: &RunContext<'_>, job: &CommandJob, kernel: usize, events: Send
             let file_systems = guest::file_systems(run, kernel, &stored, &events);
             let (source, identity, notes) = (stored.source.clone(), stored.identity.clone(), stored.notes.clone());
             let _ = events.send(Event::KernelReady { kernel, source, identity, notes });
-            let common = Common::of_guests();
+            let common = RunScope::of_guests();
             let context = KernelContext::new(run, kernel, stored, &common, events);
             // If the kernel is out of the run it has said why.
             let _ = run_and_judge(&context, job, &file_systems);

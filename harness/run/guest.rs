@@ -3,9 +3,9 @@
 use std::sync::mpsc::Sender;
 
 use super::arrangement::arranged;
-use super::common::Common;
 use super::kernel::{Ended, KernelContext};
 use super::kernel_modules::CellModules;
+use super::run_scope::RunScope;
 use super::wanted_names::WantedNames;
 use super::{RunContext, fetch, fetch_failed};
 use crate::event::Event;
@@ -34,7 +34,7 @@ pub fn start_guest(run: &RunContext<'_>, kernel: usize, events: &Sender<Event>) 
         }
     };
     let file_systems = file_systems(run, kernel, &stored, events);
-    let common = Common::of_guests();
+    let common = RunScope::of_guests();
     let context = KernelContext::new(run, kernel, stored, &common, events.clone());
     match context.command_machine().ok()? {
         Ok((mut machine, modules)) => {

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::common::Common;
 use super::failed_boot::state_after;
 use super::kernel_modules::{CellModules, KernelModules};
 use super::kernel_view::StoredView;
+use super::run_scope::RunScope;
 use super::{RunContext, cell, feature_probe, proof_of_boot};
 use crate::event::Event;
 use crate::manifest::KernelSpec;
@@ -59,7 +59,7 @@ pub(super) struct KernelContext<'a> {
     pub(super) modules: KernelModules<'a>,
     /// What the kernel lacks, by its config and by what came up; known from the first guest on.
     lacks: OnceLock<Vec<String>>,
-    pub(super) common: &'a Common,
+    pub(super) common: &'a RunScope,
     events: Sender<Event>,
 }
 
@@ -68,7 +68,7 @@ impl<'a> KernelContext<'a> {
         run: &'a RunContext<'a>,
         index: usize,
         stored: StoredKernel,
-        common: &'a Common,
+        common: &'a RunScope,
         events: Sender<Event>,
     ) -> Self {
         let spec = &run.plan.kernels[index];

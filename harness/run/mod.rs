@@ -7,7 +7,6 @@ mod cell_key;
 mod cell_view;
 mod collector;
 mod command;
-mod common;
 mod coverage;
 mod dangers;
 mod evidence;
@@ -25,6 +24,7 @@ mod prediction;
 mod probe_requests;
 mod proof_of_boot;
 mod reuse;
+mod run_scope;
 mod session;
 mod stop;
 mod subjects;
@@ -48,7 +48,6 @@ use crate::vm::{Accelerator, DebugOptions, GuestShape, MachineSpec, Toolchain};
 
 pub use collector::Collector;
 pub use command::{CommandJob, command_verdict, complaints, put_tests, run_command};
-use common::Common;
 pub use feature_probe::{ProbeError, probe};
 pub use guest::{Guest, start_guest};
 pub use jobs::Jobs;
@@ -56,6 +55,7 @@ use kernel::KernelContext;
 pub use logs::Logs;
 use predicted_kernel::PredictedKernel;
 pub use proof_of_boot::prove;
+use run_scope::RunScope;
 use session::{Session, shape_of};
 pub use stop::Stop;
 
@@ -113,7 +113,7 @@ pub enum RunError {
 /// Runs the plan to its end or until it is stopped. Every outcome, good or bad, is an event.
 pub fn run(run: &RunContext<'_>, events: &Sender<Event>) -> Result<(), RunError> {
     let pool = pool(run)?;
-    let common = Common::of(run);
+    let common = RunScope::of(run);
     let mut order: Vec<usize> = (0..run.plan.kernels.len()).collect();
     order.sort_by_key(|kernel| !run.plan.urgent.contains(kernel));
     pool.scope(|scope| {
@@ -155,7 +155,7 @@ fn machine_spec<'s>(
 fn run_kernel<'s>(
     run: &'s RunContext<'s>,
     kernel: usize,
-    common: &'s Common,
+    common: &'s RunScope,
     events: Sender<Event>,
     scope: &Scope<'s>,
 ) {

@@ -5,8 +5,8 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
-use super::super::common::Common;
 use super::super::kernel::KernelContext;
+use super::super::run_scope::RunScope;
 use super::super::{Jobs, Logs, RunContext, Stop};
 use super::*;
 use crate::manifest::Manifest;
@@ -120,7 +120,7 @@ fn judge_with(scripts: Vec<Script>, privileges: Option<LoadingPrivileges>) -> (V
         debug: DebugOptions::default(),
     };
     let (sender, events) = mpsc::channel();
-    let common = Common::of(&run_context);
+    let common = RunScope::of(&run_context);
     let context = Arc::new(KernelContext::new(&run_context, 0, stored(), &common, sender));
     let mut scripts = VecDeque::from(scripts);
     let start = move |_: &GuestShape| {

@@ -1,4 +1,4 @@
-//! [`Common`]: what all kernels of a run have in common.
+//! [`RunScope`]: what all kernels of a run have in common.
 
 use super::RunContext;
 use super::probe_requests::ProbeRequests;
@@ -6,7 +6,7 @@ use super::reuse::KnownCells;
 use super::subjects::Subjects;
 
 /// What all kernels of a run have in common.
-pub(super) struct Common {
+pub(super) struct RunScope {
     /// What kernels are asked for at the end.
     pub(super) wanted: ProbeRequests,
     /// The run's objects for predictions.
@@ -15,15 +15,15 @@ pub(super) struct Common {
     pub(super) cells: KnownCells,
 }
 
-impl Common {
+impl RunScope {
     /// That of a run of objects.
-    pub(super) fn of(run: &RunContext<'_>) -> Common {
+    pub(super) fn of(run: &RunContext<'_>) -> RunScope {
         let subjects = Subjects::of(&run.plan.objects);
-        Common { wanted: ProbeRequests::default(), subjects, cells: KnownCells::of(run) }
+        RunScope { wanted: ProbeRequests::default(), subjects, cells: KnownCells::of(run) }
     }
 
     /// That of a run without objects, whose guests are for the user.
-    pub(super) fn of_guests() -> Common {
-        Common { wanted: ProbeRequests::default(), subjects: Subjects::of(&[]), cells: KnownCells::none() }
+    pub(super) fn of_guests() -> RunScope {
+        RunScope { wanted: ProbeRequests::default(), subjects: Subjects::of(&[]), cells: KnownCells::none() }
     }
 }
