@@ -54,10 +54,11 @@ check: lint
 	@echo "check: unit tests"
 	$(CARGO) test --quiet --locked --workspace --lib --bins -- --skip report::html::browser
 
-# With checks for numbers that run over, in an executable that is otherwise as it is shipped. A test that lacks a tool fails.
+# With checks for numbers that run over, in an executable that is otherwise as it is shipped. A test that lacks a tool fails. One failure does not
+# hide the next: CI is slow enough that each run must show all of them.
 test: setup-tests lint lint-loaders programs test-loaders
 	@echo "test: building and running every test"
-	COREMATRIX_NO_SKIP=1 $(CARGO) test --profile checked --locked --workspace
+	COREMATRIX_NO_SKIP=1 $(CARGO) test --profile checked --locked --workspace --no-fail-fast
 
 # Debian has both in packages of their own, so a toolchain may lack them. Where they are, they decide.
 lint:

@@ -30,6 +30,11 @@ fn run(arguments: &[&str]) -> RunRecord {
 fn run_to(folder: &Path, arguments: &[&str]) -> RunRecord {
     let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
     run.current_dir(root()).args(["run", "target/causes/modules.bpf.o", "--out"]).arg(folder).args(arguments);
+    // A manifest elsewhere does not lead to the project's virtme-ng.
+    let virtme_run = root().join(".venv/bin/virtme-run");
+    if std::env::var_os("COREMATRIX_VIRTME_RUN").is_none() && virtme_run.is_file() {
+        run.env("COREMATRIX_VIRTME_RUN", virtme_run);
+    }
     let output = run.output().expect("corematrix starts");
     let said = String::from_utf8_lossy(&output.stderr);
     corematrix::record::json::read(&folder.join("report.json")).unwrap_or_else(|error| panic!("{error}: {said}"))
