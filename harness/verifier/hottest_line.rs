@@ -17,10 +17,13 @@ pub struct HottestLine {
     pub of: u64,
 }
 
+/// A source line as a log names it.
+type Source<'l> = (&'l str, Option<(&'l str, u32)>);
+
 impl HottestLine {
     /// Reads a log of level 1 or 2; `None` if it names no source lines.
     pub fn read(log: &str) -> Option<HottestLine> {
-        let mut counts: HashMap<(&str, Option<(&str, u32)>), u64> = HashMap::new();
+        let mut counts: HashMap<Source<'_>, u64> = HashMap::new();
         let (mut here, mut of) = (None, 0);
         for line in log.lines() {
             match LogLine::read(line) {
