@@ -134,6 +134,11 @@ fn words_are_those_of_the_terms() {
     for (place, text) in Catalogue::read(root()).texts() {
         wrong.extend(terms::wrong(&banned, place, text));
     }
+    let comments = terms::comments(root());
+    assert!(comments.len() >= 1_500, "only {} lines of comments were found", comments.len());
+    for (place, text) in &comments {
+        wrong.extend(terms::wrong(&banned, place, text));
+    }
     for page in pages(root()).iter().filter(|page| page.path != Path::new(terms::PAGE)) {
         for (line, text) in page.prose() {
             wrong.extend(terms::wrong(&banned, &format!("{}:{line}", page.path.display()), text));

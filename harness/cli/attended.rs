@@ -19,7 +19,7 @@ use crate::protocol::live::{LeftKind, Stream, TerminalSize};
 use crate::record::KernelState;
 use crate::run::{Guest, RunContext, Stop};
 
-/// Ctrl-], as telnet has it: three of them end a guest that does not answer any more.
+/// Ctrl-], as telnet has it: three of them end a guest that no longer answers.
 const ESCAPE: u8 = 0x1d;
 /// How many of them, one after the other.
 const ESCAPES: u32 = 3;
@@ -68,7 +68,7 @@ impl Screen {
         Screen { size: is_terminal.then(size), before: None }
     }
 
-    /// None, whatever the streams are: they are handed on as they come.
+    /// None, no matter what the streams are: they are handed on as they come.
     pub(super) fn none() -> Screen {
         Screen { size: None, before: None }
     }
@@ -89,7 +89,7 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         if let Some(before) = self.before.take() {
-            // There is nobody left to tell.
+            // There is no one left to read it.
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Drain, &before);
         }
     }

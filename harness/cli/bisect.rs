@@ -132,7 +132,7 @@ pub(super) fn run(common: &Common, args: &BisectArgs) -> Result<ExitCode, Failur
             return Ok(code);
         }
         search.tell(next, tried);
-        // Both ends are known: what do the types say of those between?
+        // Both ends are known: what does the BTF of those between show?
         if search.count() == 2 && search.next().is_some() {
             bisection.predict(&mut search);
         }
@@ -192,7 +192,7 @@ impl Bisection<'_> {
         &self.offers[offer].spec.name
     }
 
-    /// Tries the object on a kernel and tells how that went.
+    /// Tries the object on a kernel and says how that went.
     fn step(&mut self, runner: &mut CellRunner<'_>, offer: usize) -> Result<Tried, Failure> {
         let spec = self.offers[offer].spec.clone();
         let plan = Plan::of_one(spec, &self.object, &self.targets, &self.settings);
@@ -220,7 +220,7 @@ impl Bisection<'_> {
         Ok(tried)
     }
 
-    /// The folder of what is found on a kernel.
+    /// The directory of what is found on a kernel.
     fn folder(&self, offer: usize) -> Result<PathBuf, Failure> {
         let folder = self.folder.join(offer.to_string());
         let made = std::fs::create_dir_all(&folder);
@@ -250,7 +250,7 @@ impl Bisection<'_> {
         self.offers.iter().map(read).collect()
     }
 
-    /// Where the bad end fails for something that a kernel's types have or have not, tells the search what they say.
+    /// Where the bad end fails for something that a kernel's types have or have not, gives the search what they show.
     fn predict(&self, search: &mut Search) {
         let last = self.offers.len() - 1;
         let Some(bad) = self.steps.iter().find(|step| step.offer == last) else { return };

@@ -60,7 +60,7 @@ pub(super) fn run(common: &Common, args: &BundleArgs) -> Result<ExitCode, Failur
         spec,
         lock: &project.lock,
         folder: &folder,
-        // A report does not tell.
+        // A report does not have it.
         command: &[],
     });
     let size = bundle.and_then(|bundle| bundle.write(&args.output)).map_err(bundle_failure)?;

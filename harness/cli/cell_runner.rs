@@ -44,8 +44,8 @@ impl<'a> CellRunner<'a> {
         Ok(CellRunner { matrix: Matrix::new(project, options).stopped_by(stop) })
     }
 
-    /// Runs a plan, with its logs in `folder`. Tells on standard error only what takes long. `full_logs` asks for everything that the
-    /// verifier can tell.
+    /// Runs a plan, with its logs in `folder`. Reports on standard error only what takes long. `full_logs` asks for everything that the
+    /// verifier can say.
     pub(super) fn run(
         &mut self,
         work: &Work,

@@ -1,4 +1,4 @@
-//! [`DebugArgs`]: what helps to look into guests, and [`Phases`], which tells each step of a run with its time.
+//! [`DebugArgs`]: what helps to look into guests, and [`Phases`], which shows each step of a run with its time.
 
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ impl DebugArgs {
         DebugOptions { gdb, console, keep: keep || qemu_command, command: qemu_command }
     }
 
-    /// Tells steps if that was asked for.
+    /// Reports steps if that was asked for.
     pub(super) fn phases(self, kernels: &[String], objects: &[String]) -> Option<Phases> {
         self.verbose.then(|| Phases {
             begin: Instant::now(),
@@ -47,7 +47,7 @@ impl DebugArgs {
     }
 }
 
-/// Tells each step of a run with the time since the kernel's step before it.
+/// Reports each step of a run with the time since the kernel's step before it.
 pub(super) struct Phases {
     begin: Instant,
     kernels: Vec<String>,

@@ -74,14 +74,14 @@ pub(super) struct GivenArgs {
 /// What a guest sees, and where a command works in it.
 pub(super) struct Given {
     pub(super) view: View,
-    /// The working folder.
+    /// The working directory.
     pub(super) folder: String,
-    /// The folder that the command finds as `$IN`.
+    /// The directory that the command finds as `$IN`.
     pub(super) given: Option<String>,
 }
 
 impl GivenArgs {
-    /// Looks the folders up; `named` are other files that the guest is to see.
+    /// Looks the directories up; `named` are other files that the guest is to see.
     pub(super) fn look_up(&self, named: Vec<PathBuf>) -> Result<Given, Failure> {
         let absolute = |folder: &Path| {
             let found = folder.canonicalize().and_then(|found| match found.is_dir() {
@@ -195,7 +195,7 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
     Ok(ExitCode::from(exit_code::of(&record)))
 }
 
-/// The executable, as the record tells of an object.
+/// The executable, as the record has an object.
 pub(super) fn executable(path: &Path, name: String) -> BpfObject {
     let bytes: Arc<[u8]> = std::fs::read(path).unwrap_or_default().into();
     let sha256 = checksum::of_bytes(&bytes);

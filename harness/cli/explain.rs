@@ -151,7 +151,7 @@ fn show(facts: &CellFacts<'_>, chosen: &[usize], added: &[String]) {
     }
 }
 
-/// The report that `run` names: its folder, and what is in it.
+/// The report that `run` names: its directory, and what is in it.
 pub(super) fn read_record(common: &Common, run: &Path) -> Result<(PathBuf, RunRecord), Failure> {
     let folder = report_folder(common, run);
     let file = if run.is_file() { run.to_owned() } else { folder.join("report.json") };
@@ -162,7 +162,7 @@ pub(super) fn read_record(common: &Common, run: &Path) -> Result<(PathBuf, RunRe
     Ok((folder, record))
 }
 
-/// The folder of the manifest.
+/// The directory of the manifest.
 pub(super) fn project_folder(common: &Common) -> PathBuf {
     common.manifest.folder().to_owned()
 }

@@ -1,4 +1,4 @@
-//! `corematrix gate`: whether a saved run is good enough to go on; and what `run --gate` shares with it.
+//! `corematrix gate`: whether a saved run passes; and what `run --gate` shares with it.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -155,7 +155,7 @@ pub(super) fn run(common: &Common, args: &GateArgs) -> Result<ExitCode, Failure>
     Ok(ExitCode::from(report.exit_code()))
 }
 
-/// Tells what the gate decided of a run that has just ended, and puts it into the run's `junit.xml`, which pipelines read.
+/// Prints what the gate decided of a run that has just ended, and puts it into the run's `junit.xml`, which pipelines read.
 pub(super) fn conclude(report: &GateReport, record: &RunRecord, folder: &Path) -> Result<(), Failure> {
     print!("\n{}", gate_report::render(report, width()));
     let file = folder.join(Format::Junit.file_name());

@@ -52,7 +52,7 @@ pub(super) fn run(common: &Common, args: &MergeArgs) -> Result<ExitCode, Failure
 /// Copies the bundles of what failed. Parts have no object in common, so no bundle either.
 fn copy_bundles(from: &Path, to: &Path) {
     let entries = std::fs::read_dir(from.join(bundle::FOLDER)).into_iter().flatten().flatten();
-    // The folder may be anyone's: a link in it is not followed.
+    // The directory may be anyone's: a link in it is not followed.
     for file in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file())) {
         let folder = to.join(bundle::FOLDER);
         let copied =

@@ -230,7 +230,7 @@ impl MachineArgs {
     }
 }
 
-/// Tells a step that takes time.
+/// Reports a step that takes time.
 fn say(step: String) {
     eprintln!("{step}");
 }

@@ -28,7 +28,7 @@ pub(super) struct NightlyArgs {
     #[arg(long, value_name = "DIR")]
     history: PathBuf,
     /// Set the number of nights to keep.
-    // Not `--keep`, which keeps the scratch folders of guests.
+    // Not `--keep`, which keeps the scratch directories of guests.
     #[arg(long, value_name = "N", default_value = NIGHTS)]
     nights: NonZeroUsize,
     /// Run the kernels that `kernels.lock` pins; do not look for newer ones.
@@ -76,7 +76,7 @@ pub(super) fn run(common: &Common, args: &NightlyArgs) -> Result<ExitCode, Failu
     write("post.txt", &post)?;
     println!("\n{post}");
     println!("history: {}", Path::new(history.root()).join("index.html").display());
-    // What is known since last night alarms nobody again.
+    // What is known since last night alarms no one again.
     if let Some((stamp, before)) = before {
         terms.compare_with(stamp, before);
     }
@@ -93,7 +93,7 @@ fn update(common: &Common, args: &NightlyArgs) -> Result<Vec<String>, Failure> {
         let step = |step: String| eprintln!("{}: {step}", spec.name);
         match project.store.newest_kernel(spec, &project.lock, &step) {
             Ok(_) => {}
-            // The run tells of a kernel that cannot be had at all.
+            // The run reports a kernel that is not available at all.
             Err(error) if project.lock.kernel(&spec.name).is_none() => eprintln!("{error}"),
             Err(error) => moves.push(format!("{}: not updated: {error}", spec.name)),
         }

@@ -7,7 +7,7 @@ use crate::matrix::{Inputs, Project};
 use crate::object::BpfObject;
 use crate::suite::Settings;
 
-/// The one object of an input, which is whatever `corematrix run` takes.
+/// The one object of an input, which is everything that `corematrix run` takes.
 pub(super) struct OnlyInput {
     /// The object.
     pub(super) object: BpfObject,

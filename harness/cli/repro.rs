@@ -1,4 +1,4 @@
-//! `corematrix repro`: one cell of a run once more, here and now, with everything that the verifier can tell.
+//! `corematrix repro`: one cell of a run once more, here and now, with everything that the verifier can say.
 
 pub(super) mod case;
 mod run_place;
@@ -33,7 +33,7 @@ use case::{GivenKernel, Recorded, ReproCase};
 
 /// Longer programs are not verified once more with all states: the log would not fit into a guest.
 const MOST_INSTRUCTIONS: u64 = 50_000;
-/// Where the logs with all states are, in the folder of the others.
+/// Where the logs with all states are, in the directory of the others.
 const STATES: &str = "states";
 
 #[derive(Debug, Args)]
@@ -88,7 +88,7 @@ pub(super) fn run(common: &Common, args: &ReproArgs) -> Result<ExitCode, Failure
     Ok(ExitCode::from(tell(&case, plan, &here, states.as_ref(), &chosen, &folder)))
 }
 
-/// A folder for what is found, always the same for a cell; what an earlier try left there is gone.
+/// A directory for what is found, always the same for a cell; what an earlier try left there is gone.
 fn scratch(project: &Path, kernel: &str, object: &str) -> Result<PathBuf, Failure> {
     let name = bundle::file_name(kernel, object);
     let folder = project

@@ -127,8 +127,8 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     Ok(ExitCode::from(report.exit_code()))
 }
 
-/// Runs what the arguments ask for, prints the table, and writes the report into `out` or a new folder. Returns the record and the
-/// folder.
+/// Runs what the arguments ask for, prints the table, and writes the report into `out` or a new directory. Returns the record and the
+/// directory.
 pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Result<(RunRecord, PathBuf), Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
     let matrix = Matrix::new(&project, args.options()?);
@@ -247,7 +247,7 @@ impl Drop for Screen {
     }
 }
 
-/// Makes the report's folder; an old report in it is replaced file by file.
+/// Makes the report's directory; an old report in it is replaced file by file.
 pub(super) fn report_folder(project: &Path, asked: Option<&Path>) -> Result<PathBuf, Failure> {
     let stamp = OffsetDateTime::now_utc();
     let name = format!(

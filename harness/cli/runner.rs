@@ -23,7 +23,7 @@ use settings::RunnerSettings;
 
 /// The command was killed since its time was up, as with `timeout`.
 const TIMED_OUT: u8 = 124;
-/// Trouble of corematrix' own: nothing is known of the tests. This and the next two are as with `docker run`.
+/// Failure of corematrix' own: nothing is known about the tests. This and the next two are as with `docker run`.
 pub(super) const TROUBLE: u8 = 125;
 /// The executable is there and cannot be run.
 const CANNOT_RUN: u8 = 126;
@@ -88,7 +88,7 @@ impl TestCommand {
         self.words.iter().skip(1).any(lists)
     }
 
-    /// What the guest runs, in the working folder and with the whole environment: the tests are the user's own, and the guest has no
+    /// What the guest runs, in the working directory and with the whole environment: the tests are the user's own, and the guest has no
     /// network.
     fn live(&self, kernel: Option<&str>) -> Result<LiveCommand, Failure> {
         let folder = std::env::current_dir()
@@ -117,7 +117,7 @@ pub(super) fn run(common: &Common, args: &RunnerArgs) -> ExitCode {
 }
 
 fn perform(common: &Common, args: &RunnerArgs) -> Result<ExitCode, Failure> {
-    // Whatever follows the options is BINARY, and so is an option that does not exist.
+    // Everything that follows the options is BINARY, and so is an option that does not exist.
     if args.words[0].starts_with('-') {
         let hint = "`corematrix runner --help` lists the options".to_owned();
         return Err(Failure::input(format!("unknown option `{}`", args.words[0]), Some(hint)));

@@ -114,7 +114,7 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
     drop(machine);
     match finished.ending {
         CommandEnding::Command(CommandEnd::Code { code }) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))),
-        // As shells tell it.
+        // As shells say it.
         CommandEnding::Command(CommandEnd::Signal { signal }) => {
             Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX)))
         }

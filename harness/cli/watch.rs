@@ -41,11 +41,11 @@ const POLL: Duration = Duration::from_millis(300);
 struct Watch<'a> {
     args: &'a RunArgs,
     matrix: &'a Matrix<'a>,
-    /// The report's folder.
+    /// The report's directory.
     folder: &'a Path,
     kernels: Vec<KernelSpec>,
     inputs: WatchedInputs,
-    /// The objects, folders and suites that are run.
+    /// The objects, directories and suites that are run.
     places: Vec<PathBuf>,
     /// What makes objects out of sources, and the files as they were when it last ran.
     build: Option<Build>,
@@ -128,7 +128,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     Ok(code(args, &watch.record, exit_code::of(&watch.record)))
 }
 
-/// Runs work with the live view. Logs go below the first folder, the growing record into the second.
+/// Runs work with the live view. Logs go below the first directory, the growing record into the second.
 fn run_shown(
     matrix: &Matrix<'_>,
     work: &Work,
@@ -193,7 +193,7 @@ impl Watch<'_> {
         let what = if what.is_empty() { "objects are missing".to_owned() } else { what.join(", ") };
         let mut plan = Plan::new(self.kernels.clone(), chosen.into_iter().cloned().collect(), &settings);
         plan.urgent = self.failing(&plan);
-        // The report's folder has the last whole table until there is the next.
+        // The report's directory has the last whole table until there is the next.
         let scratch = tempfile::Builder::new().prefix("corematrix-watch-").tempdir();
         let scratch =
             scratch.map_err(|error| Failure::infrastructure(format!("cannot create a directory: {error}"), None))?;
@@ -221,7 +221,7 @@ impl Watch<'_> {
         build.sources(&self.objects).iter().any(|source| stamps.get(source) != self.built.get(source))
     }
 
-    /// Builds, and looks at the files anew. `None` if that fails, with a message to the user.
+    /// Builds, and looks at the files again. `None` if that fails, with a message to the user.
     fn rebuild(&mut self, stamps: Stamps) -> Option<Stamps> {
         let build = self.build.as_ref()?;
         self.built = stamps;
@@ -284,7 +284,7 @@ impl Watch<'_> {
     /// Waits until a file has changed and all are quiet; `None` if the user wants to end.
     fn wait(&mut self) -> Option<Stamps> {
         loop {
-            // Anew each time: folders may have been replaced.
+            // Again each time: directories may have been replaced.
             let sender = self.wakes.0.clone();
             let watcher = self.inputs.watch(move || {
                 // The receiver lives as long as the watch.
@@ -297,7 +297,7 @@ impl Watch<'_> {
                     POLL
                 }
             };
-            // Before the first pause: what happened while nobody watched.
+            // Before the first pause: what happened while no one watched.
             let mut now = self.inputs.look();
             if now == self.looked {
                 // Never disconnected: one sender is here.

@@ -31,7 +31,7 @@ pub struct ChangedArgument {
 /// from its context.
 ///
 /// What a program takes them for is only in its source: the line of `BPF_PROG(name, ...)` or `BPF_KPROBE(name, ...)` in the line
-/// info. Parameters on further lines are not known. Names are a matter of taste, so a name alone says nothing: the types must
+/// info. Parameters on further lines are not known. Names are a matter of taste, so a name alone shows nothing: the types must
 /// contradict each other, the kernel must have the name in another place, or what is named as a result must be no result.
 pub fn arguments(
     types: &ObjectTypes,
@@ -61,7 +61,7 @@ pub fn arguments(
     found
 }
 
-/// What the kernel has in the place of a parameter, if that is something else.
+/// What the kernel has instead of a parameter, if that is something else.
 fn differs(declared: &Declared, number: usize, prototype: &Prototype, kernel: &Btf) -> Option<String> {
     let own = &declared.parameters[number];
     let count = prototype.parameters.len();

@@ -14,7 +14,7 @@ use crate::record::{CoreRelocation as Listed, Danger, Presence};
 /// The dangers of an object's relocations on one kernel, each with the index of its relocation. Only `byte_off`
 /// relocations that resolve are looked at. A function that also asks for size, sign or shifts of the same field adapts
 /// itself and is left out; so is another size where the instruction itself reads or writes, which libbpf adapts or
-/// refuses. `asked` is the object's list, in the order of `types.relocations`: it tells which function each is in.
+/// refuses. `asked` is the object's list, in the order of `types.relocations`: it says which function each is in.
 pub fn dangers(types: &ObjectTypes, asked: &[Listed], kernel: KernelTypes<'_>) -> Vec<(usize, Danger)> {
     let ObjectTypes { btf: local, relocations, on_memory, .. } = types;
     let each = || relocations.iter().zip(asked).zip(on_memory).map(|((one, listed), memory)| (one, listed, *memory));

@@ -18,7 +18,7 @@ pub fn takes_callback(helper: &str) -> bool {
     TAKES_CALLBACK.contains(&helper)
 }
 
-/// What is known of one kernel's features. Lists of these are in matrix order, oldest first.
+/// What is known about one kernel's features. Lists of these are in matrix order, oldest first.
 #[derive(Debug, Clone, Copy)]
 pub struct KernelFeatures<'a> {
     /// Name of the kernel.
@@ -51,7 +51,7 @@ pub fn feature(wanted: WantedFeature<'_>, matrix: &[KernelFeatures<'_>], failed:
     let own_types = matrix.iter().find(|kernel| kernel.name == failed).and_then(|kernel| kernel.btf);
     let listed_here = own_types.is_some_and(|btf| listed(btf, feature, &enumerator).is_some());
     if listed_here && feature == Feature::Helper {
-        // The kernel lists it and refused it: so being listed says nothing of this program on other kernels either.
+        // The kernel lists it and refused it: so being listed shows nothing about this program on other kernels either.
         let says_nothing =
             |on: &OnKernel| matches!(on.presence, Presence::Feature { present: true, by: Witness::Btf, .. });
         presence.retain(|on| !says_nothing(on));
@@ -134,7 +134,7 @@ pub fn feature(wanted: WantedFeature<'_>, matrix: &[KernelFeatures<'_>], failed:
     }
 }
 
-/// What is known of it on one kernel: the kernel's own answer, or what its types list.
+/// What is known about it on one kernel: the kernel's own answer, or what its types list.
 fn on_kernel(wanted: WantedFeature<'_>, kernel: &KernelFeatures<'_>) -> Option<OnKernel> {
     let WantedFeature { feature, name, program_type, .. } = wanted;
     let bare = feature.bare(name);

@@ -130,7 +130,7 @@ fn search<'a>(
                 let key = ranked.iter().map(|one| (one.path.clone(), one.replacement.type_name.clone())).collect();
                 (key, ranked.iter().map(|one| one.replacement.clone()).collect())
             }
-            // Beyond the matrix only what is like the field itself is at hand.
+            // Beyond the matrix only what is like the field itself is available.
             _ if !kernel.in_matrix => continue,
             _ => {
                 let with = nearest_with(&in_matrix, number).or_else(|| nearest_with(&present, number));
@@ -149,8 +149,8 @@ fn search<'a>(
     search
 }
 
-/// Kernels with the field to compare with, best first. The nearest may have the field and its replacement, as while one was replaced by the
-/// other, so that the replacement seems to have stood beside it always; one that is farther away tells then.
+/// Kernels with the field to compare with, most preferred first. The nearest may have the field and its replacement, as while one was replaced by the
+/// other, so that the replacement seems to have stood beside it always; one that is farther away shows it.
 fn references(present: &[bool], in_matrix: &[bool], number: usize) -> Vec<Option<usize>> {
     let farthest = (0..present.len()).filter(|&kernel| present[kernel]).max_by_key(|kernel| kernel.abs_diff(number));
     let mut found = vec![nearest_with(present, number)];
@@ -174,7 +174,7 @@ fn settle(search: &mut Search<'_>, kernels: &AskedKernels<'_>) {
     }
 }
 
-/// The guard, the history that it is made from, and what it does not tell apart. Where every kernel has the field there is no guard.
+/// The guard, the history that it is made from, and what it does not distinguish. Where every kernel has the field there is no guard.
 fn guard(
     spec: &LocalSpec,
     layouts: &[Layout<'_>],

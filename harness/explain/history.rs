@@ -160,7 +160,7 @@ pub(super) fn arm(path: Option<String>, type_name: String, own: bool) -> Arm {
     }
 }
 
-/// Kernels that were booted, and kernels by types, as one text.
+/// Kernels that were booted, and kernels by BTF, as one text.
 pub(super) fn spans_text(booted: &[String], by_types: &[String]) -> String {
     let booted = (!booted.is_empty()).then(|| booted.join(", "));
     let by_types = (!by_types.is_empty()).then(|| format!("by BTF {}", by_types.join(", ")));

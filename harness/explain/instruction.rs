@@ -22,7 +22,7 @@ pub fn instruction(name: &str, failed: &str) -> Option<Explanation> {
     Some(explanation)
 }
 
-/// Whether the compiler can do without.
+/// Whether the compiler can avoid it.
 fn by_flag(kind: NewInstruction) -> bool {
     matches!(
         kind,

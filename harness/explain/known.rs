@@ -60,7 +60,7 @@ pub(super) struct AskedKernel<'a> {
     pub in_matrix: bool,
 }
 
-/// The kernels that are asked, older ones first, as far as the order of the matrix tells.
+/// The kernels that are asked, older ones first, as far as the order of the matrix shows.
 #[derive(Debug)]
 pub(super) struct AskedKernels<'a> {
     pub all: Vec<AskedKernel<'a>>,
@@ -135,7 +135,7 @@ impl KnownTypes {
     }
 
     /// The kernels of the matrix and the known ones, each at its place. Of what is in a module of some kernel, the types of a known kernel that
-    /// lacks it tell nothing.
+    /// lacks it show nothing.
     pub(super) fn among<'a>(
         &'a self,
         matrix: &[KernelTypes<'a>],

@@ -8,7 +8,7 @@ use super::spec::PathStep;
 use super::walk::{Local, walk};
 use crate::object::btf::{Btf, TypeKind, Want, essential_name};
 
-/// What stands where the path leads, as far as libbpf tells one from the other.
+/// What stands where the path leads, as far as libbpf distinguishes one from the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Class {
     Number,
@@ -46,7 +46,7 @@ pub(super) struct Layout<'a> {
     form: Form,
 }
 
-/// Adds the layout of one kernel, or counts the kernel to a layout that no guard could tell from it.
+/// Adds the layout of one kernel, or counts the kernel to a layout that no guard could distinguish from it.
 pub(super) fn add<'a>(
     layouts: &mut Vec<Layout<'a>>,
     (number, kernel): (usize, KernelTypes<'a>),
@@ -108,7 +108,7 @@ impl<'a> Layout<'a> {
         Some(Layout { btf, root, path, type_name, own: false, kernels, is_uniform: true, class, form })
     }
 
-    /// Whether no condition can tell one from the other.
+    /// Whether no condition can distinguish one from the other.
     fn is_like(&self, other: &Layout<'_>) -> bool {
         self.path == other.path && self.class == other.class
     }
@@ -184,7 +184,7 @@ pub(super) fn chain(
     let mut left: Vec<usize> = (0..layouts.len()).filter(|&layout| wanted(&layouts[layout])).collect();
     left.sort_by_key(|layout| std::cmp::Reverse(first(layout)));
     let mut chain = Chain::default();
-    // A layout whose condition is false where it should be true can be given to nobody.
+    // A layout whose condition is false where it should be true can be given to no one.
     left.retain(|&layout| layouts[layout].kernels.iter().all(|&kernel| truth[kernel][layout]));
     while !left.is_empty() {
         let takes_from =

@@ -65,7 +65,7 @@ pub struct KernelTypes<'a> {
     pub btf: &'a Btf,
     /// Whether it was booted; of others only the types are known.
     pub booted: bool,
-    /// What is known of its other modules; `None` if nothing is.
+    /// What is known about its other modules; `None` if nothing is.
     pub modules: Option<&'a ModuleNames>,
 }
 

@@ -1,4 +1,4 @@
-//! [`Answered`]: the story of what may be in kernel modules: which kernels nothing is known of, and which module has it on the others.
+//! [`Answered`]: the story of what may be in kernel modules: which kernels nothing is known about, and which module has it on the others.
 
 use super::KernelTypes;
 use crate::object::btf::{Want, essential_name};

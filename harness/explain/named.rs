@@ -60,7 +60,7 @@ pub(super) fn explain_type(
     })
 }
 
-/// Types of a kernel that may stand in the place of the spec's root type: the same name as another kind, a like name, or
+/// Types of a kernel that may replace the spec's root type: the same name as another kind, a like name, or
 /// a new struct with like members. `old` is the type where it is there.
 pub(super) fn similar_types(spec: &LocalSpec, target: &Btf, old: Option<(&Btf, u32)>) -> Vec<Replacement> {
     let name = essential_name(&spec.type_name);
@@ -82,7 +82,7 @@ pub(super) fn similar_types(spec: &LocalSpec, target: &Btf, old: Option<(&Btf, u
         if known && by_name < 0.9 {
             continue;
         }
-        // Comparing members costs; a struct that shares no word of the name is no heir, as far as one can tell.
+        // Comparing members costs; a struct that shares no word of the name is no heir, as far as one can say.
         let akin = candidate.split('_').any(|word| word.len() > 2 && name.split('_').any(|other| other == word));
         let members = match old {
             Some((btf, old)) if akin => similarity::shared_members(btf, old, target, id),
@@ -207,7 +207,7 @@ fn replacement(path: String, type_name: String, score: f64, why: Vec<String>) ->
     Replacement { path, type_name, offset: None, score, why }
 }
 
-/// The best few, best first.
+/// The best few, most preferred first.
 pub(super) fn best(mut found: Vec<Replacement>) -> Vec<Replacement> {
     found.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.path.cmp(&b.path)));
     found.dedup_by(|a, b| a.path == b.path);

@@ -6,7 +6,7 @@ use super::walk::{Local, Miss, ReachedField, walk};
 use crate::object::btf::Btf;
 use crate::record::{OnKernel, Presence, span};
 
-/// A field on one kernel: the presence to tell, and what was walked to.
+/// A field on one kernel: the presence to show, and what was walked to.
 pub(super) struct FieldOn {
     pub presence: Presence,
     /// Root type on this kernel; `None` if it has none.

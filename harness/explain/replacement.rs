@@ -31,7 +31,7 @@ impl Ranked {
     }
 }
 
-/// Finds what stands in the place of a missing member. `reference` is the nearest kernel that has the field, with its
+/// Finds what replaces a missing member. `reference` is the nearest kernel that has the field, with its
 /// root type.
 pub(super) fn find(
     spec: &LocalSpec,

@@ -117,7 +117,7 @@ pub fn module(subject: &str, modules: &[String], is_without_types: bool, failed:
     )
 }
 
-/// Something that is in a module of another kernel, where nothing is known of the modules of `failed`.
+/// Something that is in a module of another kernel, where nothing is known about the modules of `failed`.
 pub fn module_elsewhere(subject: &str, module: &str, kernel: &str, failed: &str) -> Explanation {
     let what =
         format!("`{subject}` is in the kernel module `{module}` of {kernel}; the modules of {failed} are unknown");

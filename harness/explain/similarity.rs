@@ -16,7 +16,7 @@ pub(super) fn names(a: &str, b: &str) -> f64 {
         return 0.9;
     }
     let shared = a_words.iter().filter(|word| b_words.contains(word)).count();
-    // A first word that both share is the prefix of the struct's members and says nothing.
+    // A first word that both share is the prefix of the struct's members and shows nothing.
     let prefix = usize::from(a_words.first() == b_words.first() && a_words.len() > 1 && b_words.len() > 1);
     let dice = 2.0 * (shared - prefix.min(shared)) as f64
         / (a_words.len() + b_words.len()).saturating_sub(2 * prefix).max(1) as f64;

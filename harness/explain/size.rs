@@ -8,7 +8,7 @@ use crate::object::btf::essential_name;
 use crate::object::btf_ext::RelocationKind;
 use crate::record::CoreRelocation as Listed;
 
-/// The `type_size` relocations, as indexes, for which nothing in their function tells whether the type exists: neither does the
+/// The `type_size` relocations, as indexes, for which nothing in their function says whether the type exists: neither does the
 /// code soon compare the size and jump by it, nor ask whether the type, or a field or a match of it, is there. libbpf makes
 /// the size of a missing type 0 without failing; `byte_sz` of a missing field needs no such care, as libbpf poisons it.
 ///

@@ -79,9 +79,9 @@ const KINDS: [RelocationKind; 13] = [
 /// Whether a relocation asks about a field, a type or an enumerator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// `byte_off` and its like.
+    /// `byte_off` and similar.
     Field,
-    /// `type_exists` and its like.
+    /// `type_exists` and similar.
     Type,
     /// `enumval_exists` and `enumval_value`.
     Enumerator,

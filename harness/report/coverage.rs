@@ -100,7 +100,7 @@ fn rows(record: &RunRecord, object: usize, number: usize, columns: &[usize], wid
     text
 }
 
-/// That a guard is false on some kernels only because the guest has no module, or that nobody knows it: `false on 6.1 only because the guest
+/// That a guard is false on some kernels only because the guest has no module, or that no one knows it: `false on 6.1 only because the guest
 /// has not loaded kernel module xfs`.
 fn in_modules(record: &RunRecord, rows: &[usize], guard: usize) -> Option<String> {
     let mut places: Vec<(&InModule, Vec<&str>)> = Vec::new();

@@ -37,7 +37,7 @@ const COLUMNS: [&str; 24] = [
     "observed",
 ];
 
-/// The record as CSV with a header. Numbers that a kernel did not tell are 0, as in veristat; `duration` is in microseconds.
+/// The record as CSV with a header. Numbers that a kernel did not report are 0, as in veristat; `duration` is in microseconds.
 ///
 /// # Errors
 /// None that comes from the record.

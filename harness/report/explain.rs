@@ -29,7 +29,7 @@ const MOST_DANGERS: usize = 4;
 /// Columns of the explanation that a record keeps.
 const ADVICE_WIDTH: usize = 84;
 
-/// What is known of one cell.
+/// What is known about one cell.
 pub struct CellFacts<'a> {
     /// The run.
     pub record: &'a RunRecord,
@@ -37,11 +37,11 @@ pub struct CellFacts<'a> {
     pub object: usize,
     /// Which kernel, as an index.
     pub kernel: usize,
-    /// The types of the run's kernels, as far as they can be had, in matrix order.
+    /// The types of the run's kernels, as far as they are available, in matrix order.
     pub matrix: &'a [KernelTypes<'a>],
     /// Kernels beyond it of which the types are known.
     pub known: &'a KnownTypes,
-    /// Proves the guard of an explanation; `None` where nobody tries.
+    /// Proves the guard of an explanation; `None` where no one tries.
     pub prove: &'a dyn Fn(&Explanation) -> Option<SnippetProof>,
     /// What kernels of the run answered when they were asked for their features, by their names.
     pub probes: &'a HashMap<String, FeatureProbe>,
@@ -51,10 +51,10 @@ pub struct CellFacts<'a> {
     pub inventory: Option<&'a Inventory>,
     /// Reads a verifier log by its path in the record.
     pub log: &'a dyn Fn(&str) -> io::Result<String>,
-    /// Says which kernel or module at hand beyond the matrix has a function or tracepoint of this name in BTF, as a
+    /// Says which known kernel or module beyond the matrix has a function or tracepoint of this name in BTF, as a
     /// fragment.
     pub elsewhere: &'a dyn Fn(&str) -> Option<String>,
-    /// What could not be had for the explanation, as whole lines.
+    /// What was not available for the explanation, as whole lines.
     pub missing: &'a [String],
 }
 
@@ -147,7 +147,7 @@ impl<'a> CellFacts<'a> {
         self.record.cell(self.object, self.kernel)
     }
 
-    /// What the record tells of the object.
+    /// What the record has of the object.
     fn object(&self) -> &'a ObjectRecord {
         &self.record.objects[self.object]
     }
@@ -157,7 +157,7 @@ impl<'a> CellFacts<'a> {
         &self.record.kernels[self.kernel]
     }
 
-    /// What is known of the kernels' features, in matrix order.
+    /// What is known about the kernels' features, in matrix order.
     fn features(&self) -> Vec<KernelFeatures<'a>> {
         let kernel = |kernel: &'a KernelRecord| KernelFeatures {
             name: &kernel.name,
@@ -278,7 +278,7 @@ fn failed(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Vec<S
         head += &paragraph(&format!("cause: {cause}{subject}"), 2, width);
     }
     let line = program.evidence.as_ref().map(|evidence| evidence.line.as_str()).or(program.reason.as_deref());
-    // Of a map libbpf tells an errno alone.
+    // Of a map libbpf reports only an errno.
     if let Some(reason) =
         program.reason.as_deref().filter(|reason| map_hint::is_of_map(program) && Some(*reason) != line)
     {
@@ -290,7 +290,7 @@ fn failed(facts: &CellFacts<'_>, program: &ProgramRecord, width: usize) -> Vec<S
     let wants_hints = advice.is_none() || facts.object().loader.is_some();
     match advice {
         Some(advice) => parts.push(advised(&advice, width)),
-        // Nothing but the verifier's own words tells more.
+        // Nothing but the verifier's own words shows more.
         None => parts.extend(log::complaint(facts, program, width)),
     }
     if wants_hints {
@@ -327,7 +327,7 @@ fn source(facts: &CellFacts<'_>, program: &ProgramRecord, asked: Option<usize>, 
         .or(asked);
     match (at, here) {
         (Some((file, line)), _) => marked(&format!("{file}:{line}"), text.as_deref().unwrap_or(""), Some(*insn), width),
-        // Kernels before 6.8 tell no file; the object does.
+        // Kernels before 6.8 name no file; the object does.
         (None, Some(here)) if facts.object().relocations.get(here).is_some_and(|asked| asked.source.is_some()) => {
             place(facts, here, width)
         }

@@ -29,7 +29,7 @@ pub enum FindingLevel {
     Error,
     /// It loads and reads wrong data, cannot attach or is close to a limit, or could not be judged although it should.
     Warning,
-    /// Nobody can mend it in the object.
+    /// No one can fix it in the object.
     Note,
 }
 
@@ -50,7 +50,7 @@ pub enum FindingKind {
     Loaders,
     /// A relocation came to something else than the types of its kernel say.
     Prediction,
-    /// Types say that a program will not load on a kernel that was not booted.
+    /// BTF shows that a program will not load on a kernel that was not booted.
     PredictedFailure,
     /// A kernel complained about something while it judged the object.
     KernelWarning,
@@ -62,7 +62,7 @@ pub enum FindingKind {
     Kernel,
 }
 
-/// One thing that somebody should look at.
+/// One thing that someone should look at.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     /// How much it weighs.
@@ -84,7 +84,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Its rule, by which tools tell findings of one sort apart: the cause, such as `missing_field`.
+    /// Its rule, by which tools distinguish sorts of findings: the cause, such as `missing_field`.
     pub fn rule(&self) -> String {
         let plain = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         match self.kind {
@@ -261,7 +261,7 @@ fn of_programs(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
 
 fn alike(known: &Group<'_>, program: &ProgramRecord, at: Option<&SourceLocation>) -> bool {
     let same_cause = match (known.first.cause, program.cause) {
-        // What was not judged for one cause is one thing to know, whatever its words.
+        // What was not judged for one cause is one thing to know, regardless of its words.
         (Some(a), Some(b)) if a == b && program.verdict == Verdict::HarnessLimit => {
             a != Cause::ModuleNotLoaded || reason(known.first) == reason(program)
         }

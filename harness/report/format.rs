@@ -50,7 +50,7 @@ pub enum Format {
 pub struct Material<'a> {
     /// The run.
     pub record: &'a RunRecord,
-    /// The run's folder, where the verifier logs are.
+    /// The run's directory, where the verifier logs are.
     pub folder: &'a Path,
     /// The repository that annotations point into.
     pub sources: &'a SourceRoot,
@@ -80,7 +80,7 @@ impl Format {
     /// What a run writes without being asked.
     pub const OF_A_RUN: [Format; 5] = [Format::Json, Format::Junit, Format::Table, Format::Html, Format::Markdown];
 
-    /// The name of its file in a report's folder.
+    /// The name of its file in a report's directory.
     pub fn file_name(self) -> &'static str {
         match self {
             Format::Table => "table.txt",

@@ -12,7 +12,7 @@ use crate::answer::Answer;
 use crate::gate::{Decision, GateReport, Weight};
 use crate::record::RunRecord;
 
-/// GitHub shows no more of each sort from one step, and drops the rest without a word.
+/// GitHub shows no more of each sort from one step, and drops the rest silently.
 const MOST_OF_A_SORT: usize = 10;
 /// Lines of a Markdown list, which has to fit into a comment.
 const MOST_LISTED: usize = 100;

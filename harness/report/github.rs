@@ -7,7 +7,7 @@ use super::SourceRoot;
 use super::finding::{Finding, FindingLevel, findings};
 use crate::record::RunRecord;
 
-/// GitHub shows no more of each sort from one step, and drops the rest without a word.
+/// GitHub shows no more of each sort from one step, and drops the rest silently.
 const MOST_OF_A_SORT: usize = 10;
 
 /// A line for each finding, the last of each sort saying how many more there are. Files that are not in the repository are not

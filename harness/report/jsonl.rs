@@ -35,7 +35,7 @@ pub enum Line<'a> {
         alternatives: &'a [AlternativesRecord],
         /// What may fail.
         optional: &'a [OptionalRecord],
-        /// Percent of the guard sides that have to be verified; null if nobody asks for it.
+        /// Percent of the guard sides that have to be verified; null if no one asks for it.
         minimum_coverage: Option<f64>,
         /// Which part of a matrix this is; absent for a whole one.
         #[serde(skip_serializing_if = "Option::is_none")]

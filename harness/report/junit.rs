@@ -167,7 +167,7 @@ fn program_case(
             TestCaseBuilder::skipped_with_cause(&name, kind, &excused.unwrap_or_default())
         }
         (Verdict::Loaded | Verdict::Succeeded, _) => TestCaseBuilder::success(&name, time),
-        // Nobody's fault that anyone could mend: it is no pass, and must not keep a pipeline red for ever.
+        // No one's fault that anyone could fix: it is no pass, and must not keep a pipeline red for ever.
         (Verdict::NotRun | Verdict::HarnessLimit | Verdict::Skipped, _) => {
             TestCaseBuilder::skipped_with_cause(&name, kind, &message)
         }
@@ -177,7 +177,7 @@ fn program_case(
     if let Some(trace) = trace(program) {
         case.set_trace(&cdata(&trace));
     }
-    // Only where somebody is going to look: notes on every passed program would bury them.
+    // Only where someone is going to look: notes on every passed program would bury them.
     let fails = !program.verdict.is_pass();
     let notes = if fails { &cell.notes[..] } else { &[][..] };
     let ran = program.exercise.as_ref().map(|exercise| one_line(&exercise.words()));

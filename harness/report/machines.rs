@@ -98,7 +98,7 @@ impl MachineView {
             let names: Vec<&str> = kernels.iter().map(|&k| record.kernels[k].name.as_str()).collect();
             names.join(", ")
         };
-        // What is the same on several kernels is told once.
+        // What is the same on several kernels is reported once.
         let mut told: Vec<(&MachineChange, String, Vec<usize>)> = Vec::new();
         for change in &self.changes {
             let why = self.why(record, change);

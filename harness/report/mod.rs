@@ -53,10 +53,10 @@ use crate::whole_file::{self, WriteError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
-    /// The folder for the reports cannot be made.
+    /// The directory for the reports cannot be made.
     #[error("cannot create the report directory `{}`: {source}", path.display())]
     Folder {
-        /// The folder.
+        /// The directory.
         path: PathBuf,
         /// What the system said.
         source: io::Error,

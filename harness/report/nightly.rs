@@ -19,7 +19,7 @@ const POST_WIDTH: usize = 100;
 const STEP: usize = 4;
 const HEIGHT: usize = 11;
 
-/// The last night in a few lines, to be posted. `differences` are those to the night before; `None` if there was none. `kernels` tells
+/// The last night in a few lines, to be posted. `differences` are those to the night before; `None` if there was none. `kernels` says
 /// which of them moved on or could not.
 pub fn post(record: &RunRecord, stamp: &str, differences: Option<(&str, &[Difference])>, kernels: &[String]) -> String {
     let summary = Summary::of(record);

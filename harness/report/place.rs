@@ -29,7 +29,7 @@ impl SourceLocation {
     }
 }
 
-/// Where `program` failed on kernel `k`; `None` if nothing in the record tells.
+/// Where `program` failed on kernel `k`; `None` if nothing in the record shows it.
 pub fn place(record: &RunRecord, o: usize, k: usize, program: &ProgramRecord) -> Option<SourceLocation> {
     let object = &record.objects[o];
     let evidence = program.evidence.as_ref()?;
@@ -41,7 +41,7 @@ pub fn place(record: &RunRecord, o: usize, k: usize, program: &ProgramRecord) ->
         let text = source.text.as_deref().unwrap_or_default().trim().to_owned();
         Some(SourceLocation { file: full_path(object, file), line: *line, column: None, text })
     };
-    // Kernels before 6.8 tell no line. The object does, for its relocations, and so do newer kernels.
+    // Kernels before 6.8 name no line. The object does, for its relocations, and so do newer kernels.
     let at_insn = || {
         let records = record.cell(o, k).relocations.iter();
         let mut here = records.filter(|one| {
@@ -92,7 +92,7 @@ fn of_function<'r>(object: &'r ObjectRecord, name: &'r str) -> impl Iterator<Ite
     own.chain(object.relocations.iter().filter(move |asked| asked.function != name))
 }
 
-/// The kernel tells a file's bare name; the object's relocations tell the path.
+/// The kernel names a file without its path; the object's relocations have the path.
 fn full_path(object: &ObjectRecord, file: &str) -> String {
     let mut files = object.relocations.iter().filter_map(|asked| asked.source.as_ref()).map(|source| &source.file);
     let same_name = |path: &&String| path.rsplit('/').next() == Some(file);

@@ -76,7 +76,7 @@ pub fn short(least: Option<&LeastPrivileges>) -> String {
     words + if least.token == Some(true) { "*" } else { "" }
 }
 
-/// The least privileges of all objects, in words; empty if nobody asked.
+/// The least privileges of all objects, in words; empty if no one asked.
 pub fn render(record: &RunRecord, width: usize) -> String {
     let mut text = String::new();
     for object in 0..record.objects.len() {

@@ -211,7 +211,7 @@ impl Progress {
             self.clear(kernel);
         }
         match &mut self.screen {
-            // The screen is gone if this fails, and then there is nobody to tell.
+            // The screen is gone if this fails, and then there is no one to read it.
             Screen::Terminal(bars) => drop(bars.clear()),
             Screen::Lines(out) => drop(out.flush()),
         }

@@ -1,4 +1,4 @@
-//! What `corematrix repro` tells besides the explanation: [`moment`], where the verifier stood, and [`conclusion`], whether the failure
+//! What `corematrix repro` shows besides the explanation: [`moment`], where the verifier stood, and [`conclusion`], whether the failure
 //! is that of the run.
 
 use super::text::{one_line, paragraph, printable};
@@ -45,7 +45,7 @@ pub fn moment(moment: &Moment, exact: bool, width: usize) -> String {
     text
 }
 
-/// `biosnoop.bpf.c:141`, without its folder.
+/// `biosnoop.bpf.c:141`, without its directory.
 fn place(visit: &Visit) -> String {
     let Some((file, line)) = &visit.place else { return String::new() };
     let file = file.rsplit('/').next().unwrap_or(file);

@@ -93,7 +93,7 @@ pub fn render(record: &RunRecord, sources: &SourceRoot, gate: Option<&GateReport
     Ok(out)
 }
 
-/// Whether no finding tells it.
+/// Whether no finding says it.
 fn is_no_finding(decision: &Decision) -> bool {
     !matches!(
         decision.rule,

@@ -2,14 +2,14 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// The folder that paths in annotations are relative to.
+/// The directory that paths in annotations are relative to.
 #[derive(Debug, Clone)]
 pub struct SourceRoot {
     root: PathBuf,
 }
 
 impl SourceRoot {
-    /// The repository around `start`: the nearest folder with `.git`, else `start` itself.
+    /// The repository around `start`: the nearest directory with `.git`, else `start` itself.
     pub fn around(start: &Path) -> SourceRoot {
         let start = start.canonicalize().unwrap_or_else(|_| start.to_owned());
         let root = start.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(&start).to_owned();
@@ -17,7 +17,7 @@ impl SourceRoot {
     }
 
     /// `file`, as a compiler or a user named it, relative to the root; `None` if it is not there. A file that was compiled in
-    /// another checkout is found by the end of its path, of which the folder's name has to fit, too.
+    /// another checkout is found by the end of its path, of which the directory's name has to fit, too.
     pub fn find(&self, file: &Path) -> Option<String> {
         let named: PathBuf = file.components().filter(|part| *part != Component::CurDir).collect();
         let inside = |path: &Path| {

@@ -214,7 +214,7 @@ impl Summary {
     }
 }
 
-/// Programs that types say will not load on some of these kernels.
+/// Programs that BTF shows will not load on some of these kernels.
 fn predicted_failures(record: &RunRecord, kernels: &[usize]) -> usize {
     every_program(record).filter(|&(o, p)| kernels.iter().any(|&k| record.predicted_failure(o, k, p).is_some())).count()
 }

@@ -121,7 +121,7 @@ fn is_advice(text: &str) -> bool {
     text.starts_with("`corematrix ") || text.split_whitespace().next().is_some_and(|first| VERBS.contains(&first))
 }
 
-fn sources(folder: &Path, paths: &mut Vec<PathBuf>) {
+pub fn sources(folder: &Path, paths: &mut Vec<PathBuf>) {
     for path in fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()) {
         match path.is_dir() {
             true => sources(&path, paths),

@@ -1,8 +1,11 @@
 //! The words that are not used: a table in `docs/reference/terms.md`.
 
+use std::path::Path;
+
 use clap::{Command, CommandFactory as _};
 use corematrix::cli::Cli;
 
+use super::catalogue::sources;
 use super::page::Page;
 
 /// The page with the table.
@@ -41,6 +44,38 @@ pub fn wrong(banned: &[Banned], place: &str, text: &str) -> Vec<String> {
     found
         .map(|Banned { turn, instead }| format!("{place}: `{turn}` is not used, but {instead}: {}", text.trim()))
         .collect()
+}
+
+/// Directories whose comments are checked.
+const CHECKED: [&str; 3] = ["harness/cli", "harness/explain", "harness/report"];
+
+/// The comments of the sources, each with its place. Code in doc comments is none.
+pub fn comments(root: &Path) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    CHECKED.iter().for_each(|folder| sources(&root.join(folder), &mut files));
+    files.sort();
+    let mut found = Vec::new();
+    for file in files {
+        let path = file.strip_prefix(root).unwrap_or(&file);
+        let name = path.display();
+        let mut is_code = false;
+        for (number, line) in std::fs::read_to_string(&file).unwrap().lines().enumerate() {
+            let Some((before, text)) = line.split_once("//") else {
+                is_code = false;
+                continue;
+            };
+            // An address or a text of the program.
+            if before.ends_with(':') || before.matches('"').count() % 2 == 1 {
+                continue;
+            }
+            let text = text.trim_start_matches(['/', '!']).trim();
+            is_code ^= text.starts_with("```");
+            if !is_code {
+                found.push((format!("{name}:{}", number + 1), text.to_owned()));
+            }
+        }
+    }
+    found
 }
 
 /// All help, each text with its command.

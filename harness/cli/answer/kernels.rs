@@ -24,7 +24,7 @@ pub(in crate::cli) struct ListedKernel {
     pub name: String,
     /// Whether it is in the default matrix.
     pub default: bool,
-    /// Whether a run may do without it.
+    /// Whether a run may omit it.
     pub optional: bool,
     /// Where it comes from, in words.
     pub source: String,
@@ -81,7 +81,7 @@ pub(in crate::cli) struct ShownKernels {
     pub kernels: Vec<ShownKernel>,
 }
 
-/// All that is known of a kernel.
+/// All that is known about a kernel.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::cli) struct ShownKernel {
@@ -150,7 +150,7 @@ pub(in crate::cli) struct VerifiedKernels {
 pub(in crate::cli) struct VerifiedKernel {
     /// What the manifest calls it.
     pub name: String,
-    /// Whether a run may do without it.
+    /// Whether a run may omit it.
     pub optional: bool,
     /// Its versions in the store; none if the store does not have it.
     pub versions: Vec<VerifiedFolder>,
@@ -160,7 +160,7 @@ pub(in crate::cli) struct VerifiedKernel {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::cli) struct VerifiedFolder {
-    /// Its folder in the store.
+    /// Its directory in the store.
     pub name: String,
     /// Files that are not what they were; none if it is sound.
     pub damaged_files: Vec<String>,
@@ -178,7 +178,7 @@ pub(in crate::cli) struct BootedKernel {
     pub boots: Option<bool>,
     /// Why it does not boot or could not be tried.
     pub reason: Option<String>,
-    /// What came up, by name.
+    /// What was found at boot, by name.
     pub facts: BTreeMap<String, String>,
 }
 
@@ -302,7 +302,7 @@ pub(in crate::cli) struct KernelHit {
 pub(in crate::cli) struct NameHistory {
     /// What was looked for.
     pub name: String,
-    /// The kernels of which the types are at hand, older ones of a group first.
+    /// The kernels of which the types are available, older ones of a group first.
     pub kernels: Vec<HistoryKernel>,
 }
 
@@ -321,7 +321,7 @@ pub(in crate::cli) struct HistoryKernel {
 }
 
 impl BootedKernel {
-    /// A kernel that nobody has tried to boot.
+    /// A kernel that no one has tried to boot.
     pub(in crate::cli) fn untried(name: &str) -> BootedKernel {
         BootedKernel { name: name.to_owned(), release: None, boots: None, reason: None, facts: BTreeMap::new() }
     }

@@ -77,7 +77,7 @@ pub(in crate::cli) struct Estimate {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::cli) struct StoreContents {
-    /// The folder of the store.
+    /// The directory of the store.
     pub store: String,
     /// Kernels, packages, unpacked objects and types.
     pub folders: Vec<ListedFolder>,
@@ -87,7 +87,7 @@ pub(in crate::cli) struct StoreContents {
     pub bytes: u64,
 }
 
-/// A folder of the store.
+/// A directory of the store.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::cli) struct ListedFolder {

@@ -35,7 +35,7 @@ pub(in crate::cli) struct ListedObject {
     pub core_relocations: usize,
     /// Whether it has BTF.
     pub has_btf: bool,
-    /// Whether it has line info, so that what fails can be told by source line.
+    /// Whether it has line info, so that what fails can be reported by source line.
     pub has_line_info: bool,
     /// Its licence.
     pub license: Option<String>,

@@ -1,4 +1,4 @@
-//! Answers from types alone.
+//! Answers from BTF alone.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::predict::{PredictedCell, PredictedKernel};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::cli) struct Predictions<'a> {
-    /// Always true: nobody shall take this for a report of a run.
+    /// Always true: no one shall take this for a report of a run.
     pub predicted: bool,
     /// The objects.
     pub objects: Vec<PredictedObject<'a>>,
@@ -56,7 +56,7 @@ pub(in crate::cli) struct MinimalKernels {
     pub kernels: Vec<MinimalKernel>,
     /// Of how many.
     pub of: usize,
-    /// How many of those differ in what types predict.
+    /// How many of those differ in what BTF predicts.
     pub kinds: usize,
     /// How many behaviours of programs there are on them.
     pub behaviours: usize,

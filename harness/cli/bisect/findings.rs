@@ -69,7 +69,7 @@ impl<'b, 'a> Findings<'b, 'a> {
         store.kernel(&self.bisection.offers[step.offer].spec, lock, true, &|_| ()).ok()
     }
 
-    /// Whether no kernel lies between the two that could not be tried, but for those that a matrix may do without.
+    /// Whether no kernel lies between the two that could not be tried, except those that a matrix may omit.
     pub(super) fn is_exact(&self) -> bool {
         let offers = &self.bisection.offers;
         !self.changes.is_empty() && self.skipped().all(|step| offers[step.offer].spec.optional)

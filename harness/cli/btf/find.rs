@@ -41,7 +41,7 @@ struct Row {
     hits: Option<Vec<Hit>>,
     /// Whether its modules' types are known.
     modules_known: bool,
-    /// Why nobody knows whether it is in a module of it; `None` where it is known.
+    /// Why no one knows whether it is in a module of it; `None` where it is known.
     unknown: Option<String>,
 }
 
@@ -112,7 +112,7 @@ fn look(query: &Query, known: &(String, StoredKernel), store: &Store) -> Result<
     Ok(row)
 }
 
-/// Every kernel with what it has; columns that say nothing are left out.
+/// Every kernel with what it has; columns that show nothing are left out.
 fn table(name: &str, rows: &[Row]) -> String {
     let all: Vec<&Hit> = rows.iter().flat_map(|row| row.hits.iter().flatten()).collect();
     let having: Vec<&str> =

@@ -29,7 +29,7 @@ pub(in super::super) struct HistoryArgs {
     json: bool,
 }
 
-/// What nobody knows begins so.
+/// What no one knows begins so.
 const NOT_KNOWN: &str = "unknown";
 
 /// What a kernel has: each hit in words, without its place, which changes nearly everywhere. In words why its types cannot be read.
@@ -122,7 +122,7 @@ fn text(name: &str, kernels: &[PredictedKernel], answers: &[Answered]) -> String
             let what = if stretch.outcome.is_empty() { "no".to_owned() } else { stretch.outcome.join("; ") };
             text += &format!("  {span}  {what}\n");
         }
-        // There, gone, and there again: a back-port, so that versions do not tell.
+        // There, gone, and there again: a back-port, so that versions do not decide.
         let presence = stretches(known.iter().map(|(_, hits)| !hits.is_empty()));
         if presence.iter().filter(|stretch| stretch.outcome).count() > 1 {
             text += "  not determined by the kernel version: check for it at load time, not for a version\n";

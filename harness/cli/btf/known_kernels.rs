@@ -36,7 +36,7 @@ impl KnownKernels {
             match project.store.kernel(&spec, &project.lock, offline, &step) {
                 Ok(kernel) => known.kernels.push((spec.name.clone(), kernel)),
                 Err(error) if selectors.is_empty() && error.is_unavailable() => known.absent.push(spec.name.clone()),
-                // One that was asked for by name has to be reported; one of a range may do without.
+                // One that was asked for by name has to be reported; one of a range may be left out.
                 Err(error @ (StoreError::Unavailable { .. } | StoreError::Offline { .. })) if spec.optional => {
                     eprintln!("kernel `{}` is skipped: {}", spec.name, error.reason());
                     known.absent.push(spec.name.clone());

@@ -69,7 +69,7 @@ pub(in super::super) fn run(common: &Common, args: &MinArgs) -> Result<ExitCode,
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says that an object asks for what only the whole BTF can tell.
+/// Says that an object asks for what only the whole BTF can say.
 fn tell_of_ids(object: &str, types: &ObjectTypes) {
     let asks = |relocation: &BtfRelocation| relocation.kind == RelocationKind::TargetTypeId;
     if types.relocations.iter().any(asks) {

@@ -1,4 +1,4 @@
-//! `corematrix btf`: what the types of kernels tell, without booting any.
+//! `corematrix btf`: what the types of kernels show, without booting any.
 
 mod find;
 mod history;

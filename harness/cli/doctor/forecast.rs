@@ -13,7 +13,7 @@ use crate::store::FolderKind;
 use crate::suite::Settings;
 use crate::vm::Accelerator;
 
-/// What a kernel takes in the store, where none is there to tell: the default kernels' mean.
+/// What a kernel takes in the store, where no stored kernel shows it: the default kernels' mean.
 const KERNEL_BYTES: u64 = 190 << 20;
 /// The same of a snapshot.
 const SNAPSHOT_BYTES: u64 = 60 << 20;
@@ -22,7 +22,7 @@ const BOOT_MS: (u64, u64) = (3000, 1000);
 /// The same of a restored guest with one object.
 const CELL_MS: (u64, u64) = (600, 300);
 
-/// What is known of this machine and of the matrix.
+/// What is known about this machine and the matrix.
 #[derive(Debug, Default)]
 struct Known {
     /// How many kernels.

@@ -26,7 +26,7 @@ impl<'a> Checker<'a> {
         Checker { store, matrix, known, kernels: OnceCell::new(), checked: RefCell::default() }
     }
 
-    /// Every kernel at hand by age, as histories have them.
+    /// Every known kernel by age, as histories have them.
     pub(super) fn kernels(&self) -> &[TypedKernel] {
         self.kernels.get_or_init(|| {
             let order = self.known.order(self.matrix.len()).into_iter();

@@ -17,7 +17,7 @@ use crate::protocol::attach::Reach;
 use crate::record::{Explanation, History, RunRecord, Snippet, SnippetProof, Verdict, exit_code};
 use crate::suite::Settings;
 
-/// The folder of the guards, in that of the report.
+/// The directory of the guards, in that of the report.
 const GUARDS: &str = "guards";
 
 /// A guard to load.
@@ -33,7 +33,7 @@ struct Guard<'a> {
 pub(super) struct Task<'a> {
     pub project: &'a Project,
     pub record: &'a RunRecord,
-    /// The folder of the report.
+    /// The directory of the report.
     pub folder: &'a Path,
     /// The object that the advice is for.
     pub object: &'a str,

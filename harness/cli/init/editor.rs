@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::schema;
 
-/// The folder of the schemas, in the root of the repository.
+/// The directory of the schemas, in the root of the repository.
 const FOLDER: &str = ".corematrix";
 /// How editors' TOML servers look for a schema: in the first line.
 const DIRECTIVE: &str = "#:schema ";

@@ -90,7 +90,7 @@ fn shown<'a>(path: &'a Path, here: &Path) -> std::path::Display<'a> {
     path.strip_prefix(here).unwrap_or(path).display()
 }
 
-/// The suite as it is going to lie in `file`, or in the working folder.
+/// The suite as it is going to lie in `file`, or in the working directory.
 fn suite_text(common: &Common, args: &InitArgs, file: Option<&Path>) -> Result<String, Failure> {
     let unusable = |path: &Path, error: std::io::Error| Failure::input(format!("`{}`: {error}", path.display()), None);
     if let Some(suite) = args.inputs.iter().find(|path| path.extension().is_some_and(|kind| kind == "toml")) {

@@ -13,7 +13,7 @@ pub(super) struct NewFiles(Vec<(PathBuf, String)>);
 impl NewFiles {
     /// One more, which must not exist.
     pub fn add(&mut self, path: PathBuf, text: String) -> Result<(), Failure> {
-        // A link that leads nowhere is somebody's, too.
+        // A link that leads nowhere is someone's, too.
         if path.symlink_metadata().is_ok() {
             return Err(exists(&path));
         }
@@ -29,7 +29,7 @@ impl NewFiles {
         self.0.is_empty()
     }
 
-    /// Writes them, with the folders that they need, and returns their paths.
+    /// Writes them, with the directories that they need, and returns their paths.
     pub fn write(self) -> Result<Vec<PathBuf>, Failure> {
         for (path, text) in &self.0 {
             let failed = |error: std::io::Error| match error.kind() {

@@ -58,7 +58,7 @@ pub(in super::super) fn run(common: &Common, args: &CatalogueArgs) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// The kernels as a table, what is to be known of some, and what the table says.
+/// The kernels as a table, what is to be known about some, and what the table says.
 fn text(kernels: &[CataloguedKernel], width: usize) -> String {
     let mut text = table(kernels, width);
     text.push('\n');

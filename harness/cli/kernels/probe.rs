@@ -43,7 +43,7 @@ pub(in super::super) struct ProbeArgs {
     json: bool,
 }
 
-/// What is known of one kernel.
+/// What is known about one kernel.
 struct Probed {
     name: String,
     optional: bool,

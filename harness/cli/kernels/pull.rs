@@ -109,7 +109,7 @@ fn pull(project: &Project, kernels: Vec<KernelSpec>, offline: bool) -> Result<Ve
     }))
 }
 
-/// Prints a line for each kernel; the code is bad if one that is needed could not be had.
+/// Prints a line for each kernel; the code is bad if one that is needed was not available.
 fn tell(pulled: &[Pulled]) -> ExitCode {
     let mut missing = false;
     for Pulled { spec, kernel, types } in pulled {

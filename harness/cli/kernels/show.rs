@@ -1,4 +1,4 @@
-//! `corematrix kernels show`: everything that is known of one kernel.
+//! `corematrix kernels show`: everything that is known about one kernel.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::lint::{LintFinding, LintRule};
 
-/// Findings that a user puts up with: `RULE`, `RULE:FILE` or `RULE:FILE:LINE`.
+/// Findings that a user accepts: `RULE`, `RULE:FILE` or `RULE:FILE:LINE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Allowed {
     rule: LintRule,

@@ -1,4 +1,4 @@
-//! `corematrix plan --minimal`: the smallest set of kernels to boot that shows everything that types predict.
+//! `corematrix plan --minimal`: the smallest set of kernels to boot that shows everything that BTF predicts.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

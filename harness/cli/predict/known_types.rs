@@ -55,7 +55,7 @@ impl<'a> TypesAtHand<'a> {
         TypesAtHand::of_names(store, subjects.flat_map(Subject::wanted_names))
     }
 
-    /// With those of the modules that have these names; of each it is told whether it is that of a function.
+    /// With those of the modules that have these names; of each it is reported whether it is that of a function.
     pub(in super::super) fn of_names(
         store: &'a Store,
         wanted: impl IntoIterator<Item = (String, bool)>,

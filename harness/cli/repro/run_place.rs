@@ -13,11 +13,11 @@ use crate::store::Store;
 
 /// Where the objects of a cell of a run are found again.
 pub(super) struct RunPlace<'a> {
-    /// The project's folder.
+    /// The project's directory.
     pub(super) project: &'a Path,
     /// Objects out of images and archives are in it.
     pub(super) store: &'a Store,
-    /// The report's folder.
+    /// The report's directory.
     pub(super) folder: &'a Path,
     /// The cell's kernel.
     pub(super) kernel: &'a str,

@@ -18,7 +18,7 @@ use crate::report::{self, table};
 use crate::run::{CommandJob, Stop};
 use crate::test_output::TestHarness;
 
-/// As many folders of one name are made.
+/// As many directories of one name are made.
 const MOST_FOLDERS: u32 = 10_000;
 /// More of an output is not shown; all of it is in the report.
 const MOST_SHOWN: u64 = 4 << 20;
@@ -75,7 +75,7 @@ pub(super) fn run(
     Ok(ExitCode::from(code(&record)))
 }
 
-/// The words with which the harness tells each test by its name.
+/// The words with which the harness prints the name of each test.
 fn told_by_name(command: &TestCommand) -> Vec<String> {
     let mut words = command.words.clone();
     let is_flag = |word: &String, flag: &str| {
@@ -100,7 +100,7 @@ fn without_hash(file: &str) -> &str {
     file.rsplit_once('-').filter(|(name, end)| !name.is_empty() && hash(end)).map_or(file, |(name, _)| name)
 }
 
-/// A new folder for the report of an executable: cargo runs several at once, and nextest each of them many times.
+/// A new directory for the report of an executable: cargo runs several at once, and nextest each of them many times.
 fn new_folder(reports: &Path, file: &str) -> Result<PathBuf, Failure> {
     let unusable = |error: std::io::Error| {
         Failure::infrastructure(format!("cannot create a directory in `{}`: {error}", reports.display()), None)
@@ -136,7 +136,7 @@ fn code(record: &RunRecord) -> u8 {
     let mut programs = record.cells.iter().flat_map(|cell| &cell.programs);
     match exit_code::of(record) {
         code @ (exit_code::GOOD | exit_code::PROGRAM_FAILED | exit_code::INTERRUPTED) => code,
-        // Tests that are all ignored are no trouble; they have been told.
+        // That all tests are ignored is no failure; they have been listed.
         _ if programs.all(|program| matches!(program.verdict, Verdict::Skipped | Verdict::Succeeded)) => {
             exit_code::GOOD
         }

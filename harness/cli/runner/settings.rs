@@ -1,4 +1,4 @@
-//! [`RunnerSettings`]: what a runner is told by its options, and by variables where cargo or go call it.
+//! [`RunnerSettings`]: what options set for a runner, and variables where cargo or go call it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,9 +14,9 @@ const KERNELS: &str = "COREMATRIX_KERNEL";
 const MANIFEST: &str = "COREMATRIX_MANIFEST";
 /// The time limit.
 const TIMEOUT: &str = "COREMATRIX_TIMEOUT";
-/// The folder for reports.
+/// The directory for reports.
 const REPORT: &str = "COREMATRIX_REPORT";
-/// Whether to do without the network: `1` or `true`.
+/// Whether to work without the network: `1` or `true`.
 const OFFLINE: &str = "COREMATRIX_OFFLINE";
 
 /// How a test executable is run. Options go before variables.

@@ -158,7 +158,7 @@ fn consent(yes: bool, work: &Work, survey: &Survey) -> Result<(), Failure> {
     }
 }
 
-/// The distribution's package where it is new enough, else the pinned version into the user's own folder.
+/// The distribution's package where it is new enough, else the pinned version into the user's own directory.
 fn install_virtme_ng(apt: Option<&Apt>) -> Result<(), Failure> {
     let packaged = apt.and_then(|apt| apt.candidate("virtme-ng"));
     match (apt, packaged) {
@@ -204,7 +204,7 @@ mod tests {
         let work = Work::of(&survey(None, Some("1.35-1"), false), "trixie");
         assert_eq!(work.packages, ["qemu-system-x86", "curl", "ca-certificates", "binutils"]);
         assert!(!work.backports && !work.virtme_ng);
-        // There is no newer one to be had.
+        // There is no newer one available.
         let work = Work::of(&survey(Some("8.2.2"), Some("1.22"), false), "noble");
         assert_eq!(work.packages, ["curl", "ca-certificates", "binutils"]);
         assert!(work.virtme_ng);

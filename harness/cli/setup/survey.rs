@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::vm::{ToolPaths, Toolchain, VirtmeNg};
 
-/// For a program to tell its version.
+/// For a program to say its version.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A program that is missing or too old.
@@ -33,7 +33,7 @@ pub(in crate::cli) struct Survey {
 }
 
 impl Survey {
-    /// Looks; `project` is the folder that may have a virtme-ng of its own.
+    /// Looks; `project` is the directory that may have a virtme-ng of its own.
     pub fn take(project: &Path) -> Survey {
         let paths = ToolPaths::from_environment();
         Survey {

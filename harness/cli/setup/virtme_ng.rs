@@ -1,4 +1,4 @@
-//! [`install`]: the pinned virtme-ng, into a folder of the user's own.
+//! [`install`]: the pinned virtme-ng, into a directory of the user's own.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,7 +17,7 @@ const START: Duration = Duration::from_secs(60);
 /// For a few hundred kilobytes from PyPI.
 const INSTALL: Duration = Duration::from_secs(600);
 
-/// Whether there is a Python that can make the folder.
+/// Whether there is a Python that can make the directory.
 pub(super) fn has_python() -> bool {
     python_with_venv().is_ok()
 }
@@ -45,7 +45,7 @@ pub(super) fn install() -> Result<(), Failure> {
     let folder = own.folder();
     let parent = folder.parent().unwrap_or(folder);
     fs::create_dir_all(parent).map_err(|error| unwritable(parent, &error))?;
-    // Two at once would take each other's folder away.
+    // Two at once would take each other's directory away.
     let guard = File::open(parent).map_err(|error| unwritable(parent, &error))?;
     flock(&guard, FlockOperation::LockExclusive).map_err(|error| unwritable(parent, &error.into()))?;
     // A Python that was upgraded since leaves one that is whole and does not work.

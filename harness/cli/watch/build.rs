@@ -60,7 +60,7 @@ impl Build {
     }
 
     /// The files that objects are built from, as far as that is known: what was named, what clang read for it, and what the objects
-    /// tell of themselves.
+    /// report themselves.
     pub(super) fn sources(&self, objects: &[BpfObject]) -> BTreeSet<PathBuf> {
         let named = self.named.iter().map(|(source, _)| source.clone());
         let read = self.named.iter().flat_map(|(_, object)| dependencies(&object.with_extension("d")));

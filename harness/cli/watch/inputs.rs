@@ -10,7 +10,7 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::suite::Suite;
 
-/// What tells one content of a file from another without reading it; a touch counts as another content.
+/// What distinguishes one content of a file from another without reading it; a touch counts as another content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     inode: u64,
@@ -22,11 +22,11 @@ pub(super) struct Stamp {
 /// The files at one moment.
 pub(super) type Stamps = BTreeMap<PathBuf, Stamp>;
 
-/// The files that a run was given: by name, by their folder or by a suite.
+/// The files that a run was given: by name, by their directory or by a suite.
 #[derive(Debug)]
 pub(super) struct WatchedInputs {
     given: Vec<PathBuf>,
-    /// Files of folders, and whether they begin like objects or executables: only those matter.
+    /// Files of directories, and whether they begin like objects or executables: only those matter.
     known: BTreeMap<PathBuf, (Stamp, bool)>,
 }
 
@@ -62,7 +62,7 @@ impl WatchedInputs {
         }
     }
 
-    /// As objects are found: at all depths, without following links to folders.
+    /// As objects are found: at all depths, without following links to directories.
     fn walk(&mut self, folder: &Path, stamps: &mut Stamps) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let (path, kind) = (entry.path(), entry.file_type());
@@ -81,10 +81,10 @@ impl WatchedInputs {
         }
     }
 
-    /// Tells `changed` of everything that happens in the folders of the inputs from now on, as long as the watcher lives.
+    /// Calls `changed` for everything that happens in the directories of the inputs from now on, as long as the watcher lives.
     ///
     /// # Errors
-    /// Why not all folders can be watched.
+    /// Why not all directories can be watched.
     pub(super) fn watch(&self, changed: impl Fn() + Send + 'static) -> notify::Result<RecommendedWatcher> {
         let suites = self.given.iter().flat_map(|given| objects_of_suite(given));
         let paths = self.given.iter().cloned().chain(suites).map(std::path::absolute);
@@ -92,7 +92,7 @@ impl WatchedInputs {
         let ours = paths.clone();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             let is_ours = |path: &PathBuf| ours.iter().any(|our| path.starts_with(our));
-            // Looking opens files and folders, which is no change; an event without a path says that some were lost.
+            // Looking opens files and directories, which is no change; an event without a path says that some were lost.
             let tells =
                 |event: Event| !event.kind.is_access() && (event.paths.is_empty() || event.paths.iter().any(is_ours));
             if event.map_or(true, tells) {
@@ -103,7 +103,7 @@ impl WatchedInputs {
             if path.is_dir() {
                 watcher.watch(path, RecursiveMode::Recursive)?;
             }
-            // The folder of a file sees renames, and the folder of a folder sees it appear anew.
+            // The directory of a file sees renames, and the directory of a directory sees it appear again.
             if let Some(folder) = path.parent().filter(|folder| folder.is_dir()) {
                 watcher.watch(folder, RecursiveMode::NonRecursive)?;
             }
@@ -147,7 +147,7 @@ mod tests {
         fs::write(at("suite.toml"), "name = \"s\"\nobjects = [\"c.*\"]").unwrap();
         let mut inputs = WatchedInputs::new(&[at("deep"), at("b.o"), at("suite.toml"), at("missing.o")]);
         let before = inputs.look();
-        // Named files count whatever is in them: they may be half-written.
+        // Named files count no matter what is in them: they may be half-written.
         assert_eq!(names(&before), ["b.o", "c.o", "a.o", "suite.toml"]);
         assert_eq!(inputs.look(), before);
 

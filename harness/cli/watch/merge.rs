@@ -17,7 +17,7 @@ pub(super) fn merge(before: &RunRecord, fresh: RunRecord, names: &[&str]) -> Run
         cells.extend_from_slice(&record.cells[at * width..(at + 1) * width]);
     }
     let kernels = fresh.kernels.iter().zip(&before.kernels);
-    // A kernel that nobody had to start is what it was.
+    // A kernel that no one had to start is what it was.
     let kernels =
         kernels.map(|(now, old)| if now.state == KernelState::Pending { old } else { now }).cloned().collect();
     // The fresh run proposes for its own objects only, and knows their shapes only.
@@ -76,7 +76,7 @@ pub(super) fn changes(before: &RunRecord, after: &RunRecord) -> Vec<String> {
 }
 
 /// One line for each program that costs the verifier another number of instructions, and for each side of a guard that is proven
-/// now or not any more.
+/// now or no longer.
 pub(super) fn costs(before: &RunRecord, after: &RunRecord) -> Vec<String> {
     let mut stories: Vec<(String, String, Vec<String>)> = Vec::new();
     for Difference { place, change } in differences(before, after) {

@@ -6,7 +6,7 @@ use super::*;
 
 const MACROS: [&str; 2] = ["BPF_PROG(", "BPF_KPROBE("];
 
-/// What stands in the place of parameter `number`, from 0 on, of a program that is declared by a line.
+/// What replaces parameter `number`, from 0 on, of a program that is declared by a line.
 fn changed(section: &str, line: &str, number: usize) -> Option<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain/arguments.o");
     let bytes = std::fs::read(path).unwrap();

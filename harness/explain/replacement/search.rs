@@ -78,7 +78,7 @@ impl MemberSearch<'_> {
             Some(Ranked { replacement, path })
         };
         match &self.reference {
-            // Where the struct has another size, what moved and what replaced it cannot be told apart.
+            // Where the struct has another size, what moved and what replaced it cannot be distinguished.
             Some(old) if old.btf.size_of(old.parent) == self.target.size_of(parent) => {
                 let Some(place) = old.btf.member(old.parent, self.name) else { return };
                 let gone = bits(old.btf, &place);

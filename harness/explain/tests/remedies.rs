@@ -1,4 +1,4 @@
-//! What is explained where types alone do not help: guards that are true where the program failed, other prototypes, flags, members.
+//! What is explained where BTF alone does not help: guards that are true where the program failed, other prototypes, flags, members.
 
 use super::*;
 

@@ -7,7 +7,7 @@ use crate::record::GuardKind;
 /// The kconfig value that every kernel has.
 const KERNEL_VERSION: &str = "LINUX_KERNEL_VERSION";
 
-/// What is known of a kernel besides its types.
+/// What is known about a kernel besides its types.
 #[derive(Debug, Clone)]
 pub struct RecordedConfig {
     /// Its name.
@@ -51,7 +51,7 @@ pub fn of_config(asked: &str, when: &str, kernel: &RecordedConfig) -> Option<boo
     }
     let prefix = format!("{asked}=");
     let setting = kernel.text.as_ref()?.lines().find_map(|line| line.strip_prefix(&prefix));
-    // A truth is 1, a letter itself; which of them the object's variable is its comparison tells.
+    // A truth is 1, a letter itself; its comparison shows which of them the object's variable is.
     let letter = setting.unwrap_or("n").bytes().next().filter(|letter| b"ymn".contains(letter));
     match (operand(when)?, setting, letter) {
         (with, _, Some(letter)) if b"ymn".map(u64::from).contains(&with) => holds(when, letter.into()),

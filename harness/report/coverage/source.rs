@@ -11,7 +11,7 @@ use crate::record::RunRecord;
 pub enum LineState {
     /// Something of it is left in a program that was loaded.
     Live,
-    /// It is in no program that was loaded, or nothing tells.
+    /// It is in no program that was loaded, or nothing shows it.
     Unknown,
     /// Nothing of it is left, and it holds an instruction that is invalid on this kernel.
     Poisoned,

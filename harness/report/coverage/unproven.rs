@@ -18,8 +18,8 @@ pub struct Unproven {
     pub words: Vec<String>,
 }
 
-/// The unproven sides of one object with its shapes. `kernels` are all whose types are at hand, those of the run among them,
-/// and `configs` what else is known of kernels.
+/// The unproven sides of one object with its shapes. `kernels` are all whose types are available, those of the run among them,
+/// and `configs` what else is known about kernels.
 pub fn list(
     record: &RunRecord,
     unit: &Unit,

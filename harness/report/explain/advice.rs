@@ -29,7 +29,7 @@ pub fn asks_loader(facts: &CellFacts<'_>, program: &ProgramRecord, asked: Option
 fn for_libbpf(facts: &CellFacts<'_>, program: &ProgramRecord, asked: Option<usize>) -> Option<Explanation> {
     let (matrix, failed) = (facts.matrix, facts.kernel().name.as_str());
     let cause = program.cause?;
-    // What kernels' types say is no reason where none of them was asked.
+    // What kernels' BTF shows is no reason where none of them was asked.
     if super::own_btf(facts, program).is_some() {
         return None;
     }
@@ -139,7 +139,7 @@ fn feature_in_question(facts: &CellFacts<'_>, program: &ProgramRecord, cause: Ca
             let map = facts.inventory?.maps.iter().find(|map| Some(map.name.as_str()) == subject)?;
             Some((Feature::MapType, map.map_type.clone()?))
         }
-        // Kernels that know no callbacks say nothing of the helper: the call's function is one too many for them.
+        // Kernels that know no callbacks show nothing about the helper: the call's function is one too many for them.
         Cause::UnsupportedCallForm if evidence.is_some_and(|evidence| evidence.line.contains("func_info")) => {
             let called = &of_inventory(facts, program)?.helpers;
             let known = Feature::Helper.known().into_iter().filter(|(number, _)| called.contains(number));

@@ -4,7 +4,7 @@ use super::CellFacts;
 use crate::loader::{AYA, CILIUM_EBPF};
 use crate::record::{Cause, ProgramRecord};
 
-/// What to do about the failure of `program` with the library of its object's loader, as lines; none with libbpf. `asks_loader` tells
+/// What to do about the failure of `program` with the library of its object's loader, as lines; none with libbpf. `asks_loader` says
 /// whether the advice for libbpf has code for the loader.
 pub(super) fn loader_hint(
     facts: &CellFacts<'_>,

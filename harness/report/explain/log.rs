@@ -5,10 +5,10 @@ use crate::record::ProgramRecord;
 use crate::report::text::{paragraph, printable};
 use crate::verifier::{VerifierFailure, fold};
 
-/// What leads to a refusal is near the end; `report.json` tells where the whole log is.
+/// What leads to a refusal is near the end; `report.json` says where the whole log is.
 const TAIL_LINES: usize = 30;
 
-/// The log as far as it can be had, and why not all of it.
+/// The log as far as it is available, and why not all of it.
 fn log(facts: &CellFacts<'_>, program: &ProgramRecord) -> (String, Option<String>) {
     match program.log_file.as_deref().map(|file| (file, (facts.log)(file))) {
         Some((_, Ok(log))) => (log, None),

@@ -5,7 +5,7 @@ use super::{Finding, FindingKind, FindingLevel};
 use crate::compare::{LoaderDifference, LoaderSubject, loader_differences};
 use crate::record::RunRecord;
 
-/// What differs between the loaders of the run. Which one is right is not known here, so nobody is blamed.
+/// What differs between the loaders of the run. Which one is right is not known here, so no one is blamed.
 pub(super) fn of_loaders(record: &RunRecord) -> Vec<Finding> {
     let finding = |difference: LoaderDifference| {
         let (programs, subject) = match &difference.of {

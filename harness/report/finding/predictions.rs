@@ -68,7 +68,7 @@ pub(super) fn of_predicted_failures(record: &RunRecord, o: usize) -> Vec<Finding
     let finding = |(outcome, kernels, programs): (&PredictedOutcome, Vec<usize>, Vec<String>)| {
         let on: Vec<&str> = kernels.iter().map(|&k| record.kernels[k].name.as_str()).collect();
         let story = format!("{} on {}: predicted: {}", names(&programs), on.join(", "), outcome.words());
-        // Where types only stand in for a kernel nobody asked for them.
+        // Where types only stand in for a kernel no one asked for them.
         let is_asked_for = |&k: &usize| matches!(record.kernels[k].state, KernelState::Predicted { reason: None, .. });
         let level = if kernels.iter().any(is_asked_for) { FindingLevel::Warning } else { FindingLevel::Note };
         Finding {

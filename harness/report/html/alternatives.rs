@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::record::{AlternativeKind, AlternativesRecord, RunRecord, Service};
 use crate::report::table::all_work;
 
-/// The groups that matter, with a number for each kernel: the member that serves, -1 where none does, -2 where nobody knows.
+/// The groups that matter, with a number for each kernel: the member that serves, -1 where none does, -2 where no one knows.
 pub(super) fn alternatives(record: &RunRecord) -> Vec<Value> {
     // A proposal is of no interest where every member works everywhere.
     let matters = |group: &&AlternativesRecord| {

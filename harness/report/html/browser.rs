@@ -13,7 +13,7 @@ use crate::record::Verdict;
 use crate::record::sample::{self, NASTY};
 use crate::record::{Alternative, AlternativeKind, AlternativesRecord, OptionalRecord, RunRecord};
 
-/// A page on disk, as somebody opens it.
+/// A page on disk, as someone opens it.
 struct Page {
     folder: tempfile::TempDir,
 }

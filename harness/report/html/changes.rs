@@ -16,7 +16,7 @@ const GROWTH: f64 = crate::gate::GateLimits::INSTRUCTIONS_PERCENT;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Tendency {
-    /// Something that worked does not, or is not judged any more.
+    /// Something that worked does not, or is no longer judged.
     Worse,
     /// It is another failure, or another matrix.
     Other,
@@ -70,7 +70,7 @@ fn tendency(change: &Change) -> Tendency {
         Change::Verdict { before, after, .. } => match (before.is_pass(), after.is_pass()) {
             (true, false) => Tendency::Worse,
             (false, true) => Tendency::Better,
-            // A failure that is not judged any more is a cell that was lost.
+            // A failure that is no longer judged is a cell that was lost.
             _ if before.blame() != Blame::Harness && after.blame() == Blame::Harness => Tendency::Worse,
             _ => Tendency::Other,
         },

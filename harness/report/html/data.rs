@@ -39,7 +39,7 @@ pub struct Data {
     privileges: Vec<Value>,
     /// What differs from the baseline, if there is one.
     changes: Option<Value>,
-    /// What is known of guards and source lines; `None` if no object has any.
+    /// What is known about guards and source lines; `None` if no object has any.
     coverage: Option<Value>,
     /// Objects x kernels, as in the record.
     cells: Vec<Value>,
@@ -51,7 +51,7 @@ pub struct Data {
     rows: Vec<Vec<i64>>,
 }
 
-/// Reads a record, and the logs in its folder.
+/// Reads a record, and the logs in its directory.
 pub fn data(material: &Material<'_>) -> Data {
     let record = material.record;
     let logs = LogTexts::read(material);
@@ -302,7 +302,7 @@ fn predicted_data(outcome: &PredictedOutcome, shared: &mut Shared) -> Value {
     })
 }
 
-/// Only what there is: most programs load, and have little to tell.
+/// Only what there is: most programs load, and have little to show.
 fn program_data(program: &ProgramRecord, accel: &str, log: Option<(&str, usize)>, shared: &mut Shared) -> Value {
     let verdict = Verdict::ALL.iter().position(|known| *known == program.verdict);
     let mut data = json!({ "v": verdict, "ms": program.load_ms });

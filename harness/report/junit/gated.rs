@@ -35,7 +35,7 @@ impl<'a> GatedProgram<'a> {
     }
 }
 
-/// Whether a case of a program tells it.
+/// Whether a case of a program says it.
 fn is_of_program(decision: &Decision) -> bool {
     let Place { object, program, kernel } = &decision.place;
     // An expectation may be about the same names, and what is lost has no case.

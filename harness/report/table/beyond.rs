@@ -10,7 +10,7 @@ use crate::record::{AttachOutcome, AttachRecord};
 /// Reasons that are named; the rest is in `report.json`.
 const MOST_REASONS: usize = 4;
 
-/// How many programs could be attached, over all kernels; nothing if nobody asked.
+/// How many programs could be attached, over all kernels; nothing if no one asked.
 pub fn counts(record: &RunRecord, width: usize) -> String {
     let attached = || record.cells.iter().flat_map(|cell| &cell.programs).filter_map(|program| program.attach.as_ref());
     if attached().next().is_none() {
@@ -29,7 +29,7 @@ pub fn counts(record: &RunRecord, width: usize) -> String {
     paragraph(&text, 0, width) + &runs(record, width)
 }
 
-/// How many of the programs that the guest tried to make run did; nothing if nobody asked.
+/// How many of the programs that the guest tried to make run did; nothing if no one asked.
 fn runs(record: &RunRecord, width: usize) -> String {
     let exercised: Vec<&ExerciseRecord> =
         record.cells.iter().flat_map(|cell| &cell.programs).filter_map(|program| program.exercise.as_ref()).collect();

@@ -23,7 +23,7 @@ struct Failure {
     story: String,
     /// Whether the suite allows it on every kernel where it happened.
     is_allowed: bool,
-    /// Of what says nothing about the object: where and for what cause it was not judged. One row is enough for each.
+    /// Of what shows nothing about the object: where and for what cause it was not judged. One row is enough for each.
     unjudged: Option<String>,
 }
 

@@ -33,7 +33,7 @@ pub fn predictions(record: &RunRecord, width: usize) -> String {
     block(record, FindingKind::Prediction, PREDICTIONS, "more difference", width)
 }
 
-/// Programs that types say will not load on kernels that were not booted.
+/// Programs that BTF shows will not load on kernels that were not booted.
 pub fn predicted_failures(record: &RunRecord, width: usize) -> String {
     block(record, FindingKind::PredictedFailure, PREDICTED, "more failure", width)
 }
