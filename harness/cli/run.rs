@@ -26,7 +26,7 @@ use crate::record::RunRecord;
 use crate::record::exit_code;
 use crate::report::progress::Progress;
 use crate::report::{self, ReportError, table};
-use crate::run::Stop;
+use crate::run::{Isolation, Stop};
 
 /// Where reports go unless `--out` says otherwise.
 pub(super) const REPORTS: &str = "reports";
@@ -81,6 +81,10 @@ pub(super) struct RunArgs {
     /// Use the result of an earlier run for each cell of which nothing that determines it has changed; reports show the date.
     #[arg(long, conflicts_with_all = ["cold", "against"])]
     reuse: bool,
+    /// Give each cell a guest of its own (`cell`), or let objects that are only loaded share a guest that proves itself
+    /// clean after each of them (`shared`). What fails is judged in a guest of its own either way.
+    #[arg(long, value_name = "WHAT", default_value = "cell", conflicts_with = "cold")]
+    isolation: Isolation,
     #[command(flatten)]
     thresholds: Thresholds,
     /// Write the report to this directory [default: a new directory in `reports`; `reports/latest` then points to it].
@@ -192,6 +196,7 @@ impl RunArgs {
         options.full_logs = self.full_logs;
         options.cold = self.cold;
         options.reuse = self.reuse;
+        options.isolation = self.isolation;
         options.partition = self.partition;
         options.loaders.clone_from(&self.loader);
         options.machine = self.guests.options();

@@ -43,7 +43,8 @@ pub use instruction::instruction;
 pub use known::{KnownKernel, KnownTypes, Slot};
 pub use render::render;
 pub use rule::{
-    attach_target, config_option, kconfig_extern, kfunc, licence, module, module_elsewhere, without_debug_info,
+    attach_target, config_option, kconfig_extern, kfunc, kfunc_address, licence, module, module_elsewhere,
+    without_debug_info,
 };
 pub use size::unguarded_sizes;
 pub use spec::{Asked, LocalSpec, PathStep, asked, path_text};

@@ -72,6 +72,18 @@ pub fn kfunc(name: &str, section: &str, failed: &str) -> Explanation {
     )
 }
 
+/// A kfunc that the kernel has, and whose address it lets no program read.
+pub fn kfunc_address(failed: &str) -> Explanation {
+    rule(
+        "the address of a kfunc",
+        failed,
+        format!("{failed} does not allow the program to read the address of a kfunc"),
+        "`bpf_ksym_exists` reads the address of a kfunc, which the verifier accepts from Linux 6.4. An older kernel that has \
+    the kfunc refuses the guard itself. Test something else that came with the kfunc, such as a type or a field \
+    (`bpf_core_type_exists`, `bpf_core_field_exists`), or call the kfunc in a program of its own that the loader skips.",
+    )
+}
+
 /// A config option that the kernel is built without and the program needs.
 pub fn config_option(option: &str, needed_by: &str, failed: &str) -> Explanation {
     rule(

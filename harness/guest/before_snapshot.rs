@@ -1,8 +1,12 @@
 //! [`prepare`]: makes a guest ready to be snapshotted: does now what every object needs, and leaves little behind that is of no use.
 
 use std::fs;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
 
+use libbpf_sys as sys;
+
+use super::feature_probe::{EXIT, RETURN_ZERO};
 use super::kernel_btf;
 
 /// Free memory that nobody used since the boot is zero; this much more than the fragments is taken to reach what was freed in large
@@ -12,14 +16,35 @@ const MARGIN: usize = 128 << 20;
 const LARGE_ORDER: usize = 9;
 const PAGE: usize = 4096;
 
-/// Parses the kernel's BTF, and overwrites freed memory with zeroes, so that a snapshot need not hold it.
+/// Parses the kernel's BTF, has the kernel do so, too, and overwrites freed memory with zeroes, so that a snapshot need not hold it.
 pub fn prepare(parse_btf: bool) {
     if parse_btf {
         kernel_btf::parse_once();
     }
+    load_once();
     // Page cache of files that are in memory anyway; failing to drop it costs room and nothing else.
     let _ = fs::write("/proc/sys/vm/drop_caches", "3");
     zero_free_memory();
+}
+
+/// Loads a program and lets it go. With the first one a kernel reads its own types, and keeps what it has read.
+fn load_once() {
+    let instructions = [RETURN_ZERO, EXIT];
+    // SAFETY: the instructions outlive the call, and the other pointers are null or strings; gives a descriptor or a negative errno.
+    let descriptor = unsafe {
+        sys::bpf_prog_load(
+            sys::BPF_PROG_TYPE_SOCKET_FILTER,
+            ptr::null(),
+            c"GPL".as_ptr(),
+            instructions.as_ptr(),
+            instructions.len() as sys::size_t,
+            ptr::null_mut(),
+        )
+    };
+    if descriptor >= 0 {
+        // SAFETY: it is open, and owned by nobody.
+        drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    }
 }
 
 /// The kernel hands out zeroed pages, and hands out fragments first.

@@ -4,13 +4,22 @@
 //! panics just before PROGRAM is loaded), `hang` (the loader stops there), `die` (the loading process is killed there), the three with
 //! `attach-` or `exercise-` before them (the same before PROGRAM is attached or made to run), `wake` (the kernel panics when it is
 //! restored from a snapshot), `warn` (a splat, as `WARN_ON` makes it, is written into the kernel's log before PROGRAM is loaded), `taint`
-//! (the kernel is marked there as one that has warned, without a word), `asleep` (a restored guest goes on as if nothing had happened), `no-btf` (the kernel's
+//! (the kernel is marked there as one that has warned, without a word), `stay` (a process with all that PROGRAM's object has made outlives it),
+//! `pin` (a map is pinned where nobody looks for pins), `refuse` or `accept` (once PROGRAM's object was judged, every later program
+//! of the guest is said to be refused, or to load), `lie` (asked what objects have left behind, the guest says what it said first),
+//! `asleep` (a restored guest goes on as if nothing had happened), `no-btf` (the kernel's
 //! BTF is hidden from libbpf) or `bare` (nothing is collected, so that
 //! the benchmark can tell what collecting costs).
 
+use std::cell::{Cell, OnceCell};
 use std::time::Duration;
 
 use rustix::mount::{MountFlags, mount};
+
+use corematrix_protocol::residue::GuestState;
+use corematrix_protocol::{GuestMessage, Stage};
+
+use super::fork;
 
 const KEY: &str = "corematrix.fault=";
 /// What a kernel writes when a condition is met that its authors took for impossible.
@@ -25,7 +34,13 @@ const SPLAT: [&str; 6] = [
 
 /// The faults asked for on the kernel's command line.
 #[derive(Debug, Default)]
-pub struct Faults(Vec<(String, Option<String>)>);
+pub struct Faults {
+    words: Vec<(String, Option<String>)>,
+    /// What is said of every program from now on.
+    said: Cell<Option<Stage>>,
+    /// What was said first of what objects leave behind.
+    first: OnceCell<GuestState>,
+}
 
 impl Faults {
     /// Reads them from `/proc/cmdline`.
@@ -35,18 +50,15 @@ impl Faults {
 
     fn parse(command_line: &str) -> Self {
         let words = command_line.split_whitespace().filter_map(|word| word.strip_prefix(KEY));
-        Faults(
-            words
-                .map(|fault| match fault.split_once('@') {
-                    Some((what, program)) => (what.to_owned(), Some(program.to_owned())),
-                    None => (fault.to_owned(), None),
-                })
-                .collect(),
-        )
+        let words = words.map(|fault| match fault.split_once('@') {
+            Some((what, program)) => (what.to_owned(), Some(program.to_owned())),
+            None => (fault.to_owned(), None),
+        });
+        Faults { words: words.collect(), ..Faults::default() }
     }
 
     fn wants(&self, what: &str, program: Option<&str>) -> bool {
-        self.0.iter().any(|(fault, at)| fault == what && at.as_deref() == program)
+        self.words.iter().any(|(fault, at)| fault == what && at.as_deref() == program)
     }
 
     /// Whether objects are to be loaded without collecting evidence: no fault, but a word of the same kind, for the benchmark.
@@ -94,10 +106,46 @@ impl Faults {
                 let _ = std::fs::write("/dev/kmsg", format!("{line}\n"));
             }
         }
+        if self.wants("stay", Some(program)) {
+            let _ = fork::start(|| {
+                close_pipes();
+                hang()
+            });
+        }
+        if self.wants("pin", Some(program)) {
+            pin_elsewhere();
+        }
         if self.wants("taint", Some(program)) {
             // What `WARN_ON` sets.
             let _ = std::fs::write("/proc/sys/kernel/tainted", "512");
         }
+    }
+
+    /// Called when an object with these programs was judged.
+    pub fn after_object(&self, programs: &[String]) {
+        for (what, stage) in [("refuse", Stage::Load), ("accept", Stage::Loaded)] {
+            if programs.iter().any(|program| self.wants(what, Some(program))) {
+                self.said.set(Some(stage));
+            }
+        }
+    }
+
+    /// What the guest says in the place of a message.
+    pub fn twisted(&self, message: &GuestMessage) -> Option<GuestMessage> {
+        match (message, self.said.get()) {
+            (GuestMessage::ProgramDone(outcome), Some(stage)) => {
+                let mut outcome = outcome.clone();
+                outcome.stage = stage;
+                outcome.errno = if stage == Stage::Loaded { 0 } else { libc::EPERM };
+                Some(GuestMessage::ProgramDone(outcome))
+            }
+            _ => None,
+        }
+    }
+
+    /// What the guest says that objects have left behind.
+    pub fn state(&self, state: GuestState) -> GuestState {
+        if self.wants("lie", None) { self.first.get_or_init(|| state).clone() } else { state }
     }
 
     /// Called when something else is about to be done with a program: `attach`, `exercise`.
@@ -112,6 +160,35 @@ impl Faults {
         if wants("die") {
             std::process::abort();
         }
+    }
+}
+
+/// Closes the pipe that the parent reads to its end.
+fn close_pipes() {
+    for entry in std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
+        let is_pipe = std::fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().starts_with("pipe:"));
+        if let (true, Some(number)) = (is_pipe, entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok())) {
+            // SAFETY: nobody in this process uses the pipe any more.
+            unsafe { libc::close(number) };
+        }
+    }
+}
+
+/// Pins a map in a BPF file system of its own.
+fn pin_elsewhere() {
+    let folder = "/tmp/pins";
+    let options = libbpf_rs::libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_rs::libbpf_sys::bpf_map_create_opts>() as libbpf_rs::libbpf_sys::size_t,
+        ..Default::default()
+    };
+    let pinned = std::fs::create_dir_all(folder).map_err(libbpf_rs::Error::from).and_then(|()| {
+        mount("bpf", folder, "bpf", MountFlags::empty(), c"")
+            .map_err(|error| libbpf_rs::Error::from(std::io::Error::from(error)))?;
+        libbpf_rs::MapHandle::create(libbpf_rs::MapType::Array, None::<&str>, 4, 4, 1, &options)?
+            .pin(format!("{folder}/map"))
+    });
+    if let Err(error) = pinned {
+        eprintln!("corematrix guest: cannot pin a map: {error}");
     }
 }
 

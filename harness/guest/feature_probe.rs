@@ -22,9 +22,9 @@ const NO_ATTACH_TYPE: u32 = 0x7fff;
 const LOG_SIZE: usize = 4096;
 
 /// `r0 = 0`.
-const RETURN_ZERO: sys::bpf_insn = instruction(0xb7, 0);
+pub(super) const RETURN_ZERO: sys::bpf_insn = instruction(0xb7, 0);
 /// `exit`.
-const EXIT: sys::bpf_insn = instruction(0x95, 0);
+pub(super) const EXIT: sys::bpf_insn = instruction(0x95, 0);
 
 /// Attach types that the kernel looks at while it loads a program of this type. The others only matter when it is attached, or
 /// need a target that takes them, such as iterators.

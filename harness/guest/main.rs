@@ -28,6 +28,7 @@ mod pins;
 mod port;
 mod prepared;
 mod privileges;
+mod residue;
 mod reused;
 mod symbols;
 mod targets;
@@ -106,6 +107,10 @@ fn serve() -> Result<(), String> {
             }
             (HostMessage::Live(order), blob) => live::serve(&mut port, order, &blob)?,
             (HostMessage::TellFacts, _) => send(&mut port, &GuestMessage::Facts(Box::new(facts::look())), &[])?,
+            (HostMessage::TellState, _) => {
+                let state = faults.state(residue::look());
+                send(&mut port, &GuestMessage::State(Box::new(state)), &[])?;
+            }
             (HostMessage::Arrange { sysctls }, _) => {
                 send(&mut port, &GuestMessage::Arranged(machine::arrange(&sysctls)), &[])?;
             }
@@ -181,7 +186,10 @@ fn judge<P: Read + Write>(port: &mut P, request: &loader::Request<'_>) -> Result
     let pins = pins::Pins::look();
     let ending = fork::run(|| {
         // The port is shared with the parent, which is silent until this process has ended.
-        let mut send_from_child = |message: &GuestMessage, blob: &[u8]| send(port, message, blob);
+        let mut send_from_child = |message: &GuestMessage, blob: &[u8]| match request.faults.twisted(message) {
+            Some(twisted) => send(port, &twisted, blob),
+            None => send(port, message, blob),
+        };
         let judged = match (&request.setup.loading.privileges, &request.loader) {
             (Some(privileges), None) => match privileges::take_on(privileges) {
                 Ok(()) => loader::judge(request, &mut log, &mut send_from_child),
@@ -203,6 +211,7 @@ fn judge<P: Read + Write>(port: &mut P, request: &loader::Request<'_>) -> Result
         }
     })?;
     pins.restore();
+    request.faults.after_object(&request.programs);
     // Some of it comes only when the last program is freed.
     let last = log.take_last();
     match ending {

@@ -44,7 +44,7 @@ use crate::manifest::{KernelSpec, ModuleChoice};
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::{LoadingPrivileges, LoadingRecord, Partition, PartitionRecord, RunRecord, ToolRecord};
-use crate::run::{self, CommandJob, Jobs, Logs, RunContext, RunError, Stop};
+use crate::run::{self, CommandJob, Isolation, Jobs, Logs, RunContext, RunError, Stop};
 use crate::timestamp;
 use crate::vm::{Choice, DebugOptions, ProvenAccelerator};
 
@@ -83,6 +83,8 @@ pub struct Options {
     /// Whether what earlier runs observed of a cell is taken instead of running it, where nothing that decides it has changed. The record
     /// says of each such cell when it was observed.
     pub reuse: bool,
+    /// What separates the cells of a kernel.
+    pub isolation: Isolation,
     /// How many bytes of snapshots the store may keep.
     pub snapshot_budget: u64,
     /// Which part of the objects to run; `None` for all.
@@ -114,6 +116,7 @@ impl Default for Options {
             full_logs: false,
             cold: false,
             reuse: false,
+            isolation: Isolation::default(),
             snapshot_budget: SNAPSHOT_BUDGET,
             partition: None,
             advice: true,
@@ -359,6 +362,7 @@ impl<'a> Matrix<'a> {
             reach: options.reach,
             cold: options.cold || options.debug.need_boot(),
             reuse: options.reuse,
+            isolation: options.isolation,
             snapshot_budget: options.snapshot_budget,
             logs,
             stop: &self.stop,

@@ -14,6 +14,7 @@ mod frame;
 pub mod libbpf_log;
 pub mod live;
 pub mod machine;
+pub mod residue;
 mod setup;
 pub mod upgrade;
 pub mod user_space;
@@ -29,6 +30,7 @@ use facts::KernelFacts;
 use feature_probe::{FeatureProbe, ProbeRequest};
 use live::{LiveOrder, LiveReport};
 use machine::MachineFacts;
+use residue::GuestState;
 use upgrade::UpgradeFacts;
 
 pub use build_id::BUILD_ID;
@@ -77,6 +79,8 @@ pub enum HostMessage {
     },
     /// Tell what came up. Answered by [`GuestMessage::Facts`].
     TellFacts,
+    /// Tell what objects may leave behind. Answered by [`GuestMessage::State`].
+    TellState,
     /// Set sysctls, in the order of their names, and tell what the machine is like. Answered by [`GuestMessage::Arranged`].
     Arrange {
         /// The sysctls with their values.
@@ -230,6 +234,8 @@ pub enum GuestMessage {
     },
     /// What came up.
     Facts(Box<KernelFacts>),
+    /// What objects may leave behind.
+    State(Box<GuestState>),
     /// What the machine is like.
     Arranged(MachineFacts),
     /// The features that were asked for.
@@ -279,6 +285,7 @@ impl GuestMessage {
             GuestMessage::ProgramDone(_) => "`program done`",
             GuestMessage::LoadDone { .. } => "`load done`",
             GuestMessage::Facts(_) => "`facts`",
+            GuestMessage::State(_) => "`state`",
             GuestMessage::Arranged(_) => "`arranged`",
             GuestMessage::Probed(_) => "`probed`",
             GuestMessage::Live(_) => "`live`",

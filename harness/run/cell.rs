@@ -94,12 +94,20 @@ struct Cell<'a> {
 /// How one guest's work on a cell ended.
 enum Leg {
     Done,
-    Lost { in_flight: Option<usize>, loss: GuestLoss },
-    Endless { in_flight: Option<usize>, excess: Excess },
+    Lost {
+        in_flight: Option<usize>,
+        loss: GuestLoss,
+    },
+    Endless {
+        in_flight: Option<usize>,
+        excess: Excess,
+    },
+    /// The cell was judged on trial, and is judged again anyway.
+    Abandoned,
 }
 
-/// Judges every program of the object. `Err` means that this kernel is out of the run.
-pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObject) -> Result<(), Ended> {
+/// Judges every program of the object; returns whether all of them passed. `Err` means that this kernel is out of the run.
+pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObject) -> Result<bool, Ended> {
     let room = session.make_room(object, planned);
     let mut cell = Cell {
         object,
@@ -137,8 +145,9 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
             Err(ended) => result = Err(ended),
         }
     }
+    let has_passed = !cell.has_failed();
     cell.conclude(session, (room.mib, room.note), least, result.is_ok());
-    result
+    result.map(|()| has_passed)
 }
 
 impl Cell<'_> {
@@ -162,6 +171,9 @@ impl Cell<'_> {
         while !self.open.is_empty() {
             match self.leg(session)? {
                 Leg::Done => {}
+                // Another guest decides.
+                _ if session.is_trial() => return Ok(()),
+                Leg::Abandoned => {}
                 Leg::Lost { in_flight, loss } => self.after_loss(session, in_flight, loss)?,
                 Leg::Endless { in_flight, excess } => self.after_excess(session, in_flight, excess),
             }
@@ -226,6 +238,10 @@ impl Cell<'_> {
         }
         let mut allowance = Allowance::new(session.deadlines, session.machine()?.received(), Instant::now());
         loop {
+            if session.is_trial() && self.has_failed() {
+                session.abandon();
+                return Ok(Leg::Abandoned);
+            }
             let (message, blob) = match session.machine()?.receive(limit, &|| stop.at_once()) {
                 Ok(received) => received,
                 Err(loss) => return Ok(Leg::Lost { in_flight, loss }),
@@ -325,6 +341,7 @@ impl Cell<'_> {
                 GuestMessage::Failed { reason } => self.close_all(session, Verdict::HarnessError, &reason),
                 GuestMessage::Hello { .. }
                 | GuestMessage::Facts(_)
+                | GuestMessage::State(_)
                 | GuestMessage::Arranged(_)
                 | GuestMessage::Probed(_)
                 | GuestMessage::Live(_) => {
@@ -352,6 +369,13 @@ impl Cell<'_> {
                 whole.left_out.push(map.clone());
             }
         }
+    }
+
+    /// Whether a program has failed.
+    fn has_failed(&self) -> bool {
+        let failed =
+            |record: &ProgramRecord| !record.verdict.is_pass() && !self.planned.loading.leaves_out(&record.name);
+        self.results.iter().flatten().any(failed)
     }
 
     fn index_of(&self, name: &str) -> Option<usize> {

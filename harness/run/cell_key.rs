@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::isolation::Isolation;
 use super::kernel_modules::CellModules;
 use super::user_space;
 use crate::checksum;
@@ -20,7 +21,7 @@ use crate::record::{KernelIdentity, ObjectRecord};
 use crate::store::SnapshotKey;
 
 /// Raised when the meaning of a key changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What an object and all that is said of it decide, the same on every kernel.
 #[derive(Debug, Clone, Serialize)]
@@ -108,6 +109,7 @@ pub(super) struct CellInputs<'a> {
     reach: Reach,
     full_logs: bool,
     least_privileges: bool,
+    isolation: Isolation,
     kernel: &'a str,
     timeouts_ms: [u128; 2],
     identity: &'a KernelIdentity,
@@ -131,6 +133,7 @@ pub(super) struct RunInputs<'a> {
     pub(super) reach: Reach,
     pub(super) full_logs: bool,
     pub(super) least_privileges: bool,
+    pub(super) isolation: Isolation,
 }
 
 /// What a cell's guest is.
@@ -149,7 +152,7 @@ impl<'a> CellInputs<'a> {
         (spec, identity): (&'a KernelSpec, &'a KernelIdentity),
         guest: &GuestInputs<'a>,
     ) -> CellInputs<'a> {
-        let RunInputs { build, reach, full_logs, least_privileges } = *run;
+        let RunInputs { build, reach, full_logs, least_privileges, isolation } = *run;
         let KernelSpec {
             name,
             // Where it comes from; what came is its identity.
@@ -178,6 +181,7 @@ impl<'a> CellInputs<'a> {
             reach,
             full_logs,
             least_privileges,
+            isolation,
             kernel: name,
             timeouts_ms: [boot_timeout, program_timeout].map(std::time::Duration::as_millis),
             identity,

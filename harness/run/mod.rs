@@ -2,6 +2,7 @@
 
 mod allowance;
 mod arrangement;
+mod canary;
 mod cell;
 mod cell_key;
 mod cell_view;
@@ -13,11 +14,13 @@ mod evidence;
 mod failed_boot;
 mod feature_probe;
 mod guest;
+mod isolation;
 mod jobs;
 mod judgement;
 mod kernel;
 mod kernel_modules;
 mod kernel_view;
+mod leftovers;
 mod logs;
 mod predicted_kernel;
 mod prediction;
@@ -26,8 +29,10 @@ mod proof_of_boot;
 mod reuse;
 mod run_scope;
 mod session;
+mod shared_stay;
 mod stop;
 mod subjects;
+mod trial;
 mod upgrade;
 mod user_space;
 mod wanted_names;
@@ -50,6 +55,7 @@ pub use collector::Collector;
 pub use command::{CommandJob, command_verdict, complaints, put_tests, run_command};
 pub use feature_probe::{ProbeError, probe};
 pub use guest::{Guest, start_guest};
+pub use isolation::Isolation;
 pub use jobs::Jobs;
 use kernel::KernelContext;
 pub use logs::Logs;
@@ -57,6 +63,7 @@ use predicted_kernel::PredictedKernel;
 pub use proof_of_boot::prove;
 use run_scope::RunScope;
 use session::{Session, shape_of};
+use shared_stay::{SharedObjects, SharedStay};
 pub use stop::Stop;
 
 /// Everything a run works with.
@@ -84,6 +91,8 @@ pub struct RunContext<'a> {
     pub cold: bool,
     /// Whether what earlier runs observed of a cell is taken instead of running it, where nothing that decides it has changed.
     pub reuse: bool,
+    /// What separates the cells of a kernel.
+    pub isolation: Isolation,
     /// How many bytes of snapshots the store may keep.
     pub snapshot_budget: u64,
     /// Where verifier logs go.
@@ -218,14 +227,27 @@ fn run_cells<'s>(shared: &Arc<KernelContext<'s>>, scope: &Scope<'s>) {
         order.sort_by_cached_key(|object| Some(own(*object)).filter(|shape| *shape != first.shape));
         return Session::new(Arc::clone(shared), Some(first)).run(&order);
     }
-    let Some((longest, others)) = order.split_first() else { return };
+    let mut first = Some(first);
+    let Some(longest) = order.first().copied() else { return };
+    let (together, alone): (Vec<usize>, Vec<usize>) = order.into_iter().partition(|object| shared.may_share(*object));
+    let first_is_shared = together.first() == Some(&longest);
+    let others = if first_is_shared { &alone[..] } else { alone.get(1..).unwrap_or_default() };
     // A worker takes what it was given last.
     for object in others.iter().rev() {
         let session = Session::new(Arc::clone(shared), None);
         let object = *object;
         scope.spawn(move |_| session.run(&[object]));
     }
-    Session::new(Arc::clone(shared), Some(first)).run(&[*longest]);
+    let together = Arc::new(SharedObjects::new(together));
+    // One guest for each worker that has nothing better to do.
+    for _ in 1..shared.run.jobs.count().min(together.guests()) {
+        let stay = SharedStay::new(Session::new(Arc::clone(shared), None), Arc::clone(&together));
+        scope.spawn(move |_| stay.run());
+    }
+    if !first_is_shared {
+        Session::new(Arc::clone(shared), first.take()).run(&[longest]);
+    }
+    SharedStay::new(Session::new(Arc::clone(shared), first), together).run();
 }
 
 /// Gets a kernel of the plan from the store, telling what takes time.

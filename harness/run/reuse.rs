@@ -6,10 +6,10 @@
 
 use std::sync::OnceLock;
 
-use super::RunContext;
 use super::cell_key::{CellInputs, GuestInputs, ObjectInputs, RunInputs};
 use super::kernel::KernelContext;
 use super::session::shape_of;
+use super::{Isolation, RunContext};
 use crate::checksum;
 use crate::event::{CellOutcome, Event};
 use crate::plan::{PlannedObject, Room};
@@ -57,7 +57,7 @@ fn build() -> Option<&'static str> {
 
 impl KernelContext<'_> {
     /// The key of an object's cell; `None` if no other run may take what becomes of it.
-    fn cell_key(&self, object: usize) -> Option<String> {
+    fn cell_key(&self, object: usize, isolation: Isolation) -> Option<String> {
         let run = self.run;
         // Guests that serve one object after the other, and those that somebody looks into, prove nothing for others.
         if run.cold {
@@ -77,6 +77,7 @@ impl KernelContext<'_> {
             reach: run.reach,
             full_logs: run.full_logs,
             least_privileges: run.plan.least_privileges,
+            isolation,
         };
         let guest = GuestInputs { snapshot: &snapshot, machine: &machine, room: &room, modules: &modules };
         CellInputs::of(&inputs, digest, (self.spec, &self.stored.identity), &guest).key()
@@ -93,13 +94,19 @@ impl KernelContext<'_> {
         true
     }
 
+    /// What the store has of a cell. What was observed in a guest of its own is good enough for every run.
+    fn kept_cell(&self, object: usize) -> Option<KeptCell> {
+        let by = |isolation| self.run.store.kept_cell(&self.cell_key(object, isolation)?);
+        by(Isolation::Cell).or_else(|| if self.may_share(object) { by(Isolation::Shared) } else { None })
+    }
+
     /// What an earlier run observed of a cell, with its logs in this run's report.
     fn observed(&self, object: usize) -> Option<CellRecord> {
         let planned = &self.run.plan.objects[object];
         if planned.needs_no_guest() {
             return None;
         }
-        let KeptCell { observed, knowledge, mut record, logs } = self.run.store.kept_cell(&self.cell_key(object)?)?;
+        let KeptCell { observed, knowledge, mut record, logs } = self.kept_cell(object)?;
         let expected = planned.cell(self.spec);
         let named = |cell: &CellRecord| {
             let programs = cell.programs.iter().map(|program| (program.name.clone(), program.section.clone()));
@@ -125,14 +132,15 @@ impl KernelContext<'_> {
         Some(record)
     }
 
-    /// Keeps what became of a cell for later runs, if it is an answer about the object. Failing to costs them time and nothing else.
-    pub(super) fn keep(&self, object: usize, programs: &[ProgramRecord], outcome: &CellOutcome) {
+    /// Keeps what became of a cell for later runs, if it is an answer about the object; `isolation` is
+    /// what separated it from others. Failing to costs them time and nothing else.
+    pub(super) fn keep(&self, object: usize, programs: &[ProgramRecord], outcome: &CellOutcome, isolation: Isolation) {
         let planned = &self.run.plan.objects[object];
         let accel = self.run.accelerator.to_string();
         if self.run.stop.requested() || self.view().is_unlearned() || !is_kept(planned, programs, outcome, &accel) {
             return;
         }
-        let Some(key) = self.cell_key(object) else { return };
+        let Some(key) = self.cell_key(object, isolation) else { return };
         let mut record = planned.cell(self.spec);
         record.programs = programs.to_vec();
         outcome.put(&mut record);

@@ -1,15 +1,17 @@
 //! [`Session`]: a worker's stay with one kernel: load objects, replace a guest that dies.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::RunContext;
 use super::arrangement::{self, arrange, shortcoming};
 use super::cell_view::CellView;
 use super::jobs::Extra;
 use super::kernel::{Ended, KernelContext};
 use super::kernel_modules::CellModules;
 use super::probe_requests::ProbeRequests;
+use super::trial::{Kept, Trial};
+use super::{Isolation, RunContext};
 use crate::event::{CellOutcome, Event};
 use crate::explain::KernelTypes;
 use crate::manifest::KernelSpec;
@@ -40,6 +42,12 @@ pub(super) struct Session<'a> {
     facts: Option<MachineFacts>,
     /// The room for a guest that is larger than the others.
     extra: Option<Extra<'a>>,
+    /// How many guests were started.
+    guests: usize,
+    /// Whether the guest is still at work on a cell that nobody waits for any more.
+    is_busy: bool,
+    /// What came of a cell that is judged on trial.
+    trial: RefCell<Option<Trial>>,
 }
 
 /// Starts another guest, of this shape.
@@ -73,6 +81,9 @@ impl<'a> Session<'a> {
             machine_wanted,
             facts: None,
             extra: None,
+            guests: 0,
+            is_busy: false,
+            trial: RefCell::new(None),
         }
     }
 
@@ -94,7 +105,7 @@ impl<'a> Session<'a> {
             if super::cell::run(&mut self, *object, &run.plan.objects[*object]).is_err() {
                 break;
             }
-            if self.shared.is_warm(&self.shape) {
+            if self.is_warm() {
                 // The next object gets a guest that has seen nothing. This one has nothing to say any more.
                 self.machine = None;
             }
@@ -119,13 +130,49 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn send(&self, event: Event) {
-        self.shared.send(event);
+        match &mut *self.trial.borrow_mut() {
+            Some(trial) => trial.events.push(event),
+            None => self.shared.send(event),
+        }
     }
 
-    /// Keeps what became of a cell for later runs, if its guest had seen nothing else.
+    /// From now on nothing that comes of the cell is told or kept.
+    pub(super) fn begin_trial(&self) {
+        *self.trial.borrow_mut() = Some(Trial::default());
+    }
+
+    /// Whether the cell is judged on trial.
+    pub(super) fn is_trial(&self) -> bool {
+        self.trial.borrow().is_some()
+    }
+
+    /// What came of the cell since the trial began.
+    pub(super) fn end_trial(&self) -> Trial {
+        self.trial.borrow_mut().take().unwrap_or_default()
+    }
+
+    /// Tells and keeps what came of a cell that was judged on trial.
+    pub(super) fn accept(&self, trial: Trial) {
+        trial.events.into_iter().for_each(|event| self.send(event));
+        if let Some(Kept { object, programs, outcome }) = trial.kept {
+            self.shared.keep(object, &programs, &outcome, Isolation::Shared);
+        }
+    }
+
+    /// Whether guests like that of the session are restored.
+    pub(super) fn is_warm(&self) -> bool {
+        self.shared.is_warm(&self.shape)
+    }
+
+    /// Keeps what became of a cell for later runs, if its guest had seen nothing else, or is going to prove that this made no difference.
     pub(super) fn keep(&self, object: usize, programs: &[ProgramRecord], outcome: &CellOutcome) {
-        if self.shared.is_warm(&self.shape) {
-            self.shared.keep(object, programs, outcome);
+        match &mut *self.trial.borrow_mut() {
+            Some(trial) => {
+                let (programs, outcome) = (programs.to_vec(), outcome.clone());
+                trial.kept = Some(Kept { object, programs, outcome });
+            }
+            None if self.is_warm() => self.shared.keep(object, programs, outcome, Isolation::Cell),
+            None => {}
         }
     }
 
@@ -162,6 +209,7 @@ impl<'a> Session<'a> {
                         Some(self.run.jobs.room_for(self.shape.memory_mib, self.shape.cpus, &stop).ok_or(Ended)?);
                 }
                 self.facts = None;
+                self.guests += 1;
                 (self.start)(&self.shape)?
             }
         };
@@ -196,6 +244,31 @@ impl<'a> Session<'a> {
     /// What the cell wants of its machine.
     pub(super) fn wanted_machine(&self) -> &CellMachine {
         &self.machine_wanted
+    }
+
+    /// Leaves the guest to its work.
+    pub(super) fn abandon(&mut self) {
+        self.is_busy = true;
+    }
+
+    /// Whether the guest is still at work on a cell that was abandoned.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
+    /// Ends the guest; the next one is started when it is needed.
+    pub(super) fn end_machine(&mut self) {
+        (self.machine, self.is_busy) = (None, false);
+    }
+
+    /// How many guests were started.
+    pub(super) fn guests_started(&self) -> usize {
+        self.guests
+    }
+
+    /// Whether there is a guest.
+    pub(super) fn has_machine(&self) -> bool {
+        self.machine.is_some()
     }
 
     /// Gives up the guest; the next one is started when it is needed.

@@ -25,6 +25,8 @@ use crate::file_name::file_name;
 
 /// The file that describes a snapshot. It is locked, and the time of its last change is that of the last use.
 const DESCRIPTION: &str = "snapshot.json";
+/// How many snapshots of the same guest are kept for other programs or versions than those that run now.
+const KEPT_FOR_OTHERS: usize = 1;
 /// Where snapshots are, in the store.
 pub(crate) const FOLDER: &str = "snapshots";
 
@@ -33,7 +35,7 @@ pub(crate) const FOLDER: &str = "snapshots";
 pub struct SnapshotKey {
     /// The kernel's name in the manifest.
     pub kernel: String,
-    /// What the guest is: of snapshots that agree in this only the newest is kept.
+    /// What the guest is: of snapshots that agree in this only the last that were used are kept.
     pub guest: BTreeMap<String, String>,
     /// What runs it: programs and their versions.
     pub host: BTreeMap<String, String>,
@@ -53,7 +55,7 @@ pub struct Snapshot {
 pub struct SnapshotLookup {
     /// A snapshot, or the right to make it.
     pub shelf: Shelf,
-    /// One line for each old snapshot that could not be used, with the reason.
+    /// One line for each snapshot that was removed or does not fit, with the reason.
     pub thrown_away: Vec<String>,
 }
 
@@ -169,23 +171,25 @@ impl Snapshot {
         }
     }
 
-    /// What is wrong with it for `key`, as a lowercase fragment.
-    fn flaw(&self, key: &SnapshotKey) -> Option<String> {
+    /// What is not as `key` wants it.
+    fn difference(&self, key: &SnapshotKey) -> Option<String> {
         let changed = |old: &BTreeMap<String, String>, new: &BTreeMap<String, String>| {
             let names = old.keys().chain(new.keys());
             names.into_iter().find(|name| old.get(*name) != new.get(*name)).cloned()
         };
-        let described = &self.described;
-        if let Some(what) = changed(&described.guest, &key.guest).or_else(|| changed(&described.host, &key.host)) {
-            return Some(format!("{what} has changed"));
-        }
+        let Description { guest, host, .. } = &self.described;
+        changed(guest, &key.guest).or_else(|| changed(host, &key.host))
+    }
+
+    /// How its files are damaged, as a lowercase fragment.
+    fn damage(&self) -> Option<String> {
         let damaged = |(name, seal): (&String, &Seal)| match Seal::of(&self.folder.join(name)) {
             Err(error) => Some(format!("its file `{name}` cannot be read: {error}")),
             Ok(found) if found.bytes != seal.bytes => Some(format!("its file `{name}` has another length")),
             Ok(found) if found != *seal => Some(format!("its file `{name}` is damaged")),
             Ok(_) => None,
         };
-        described.files.iter().find_map(damaged)
+        self.described.files.iter().find_map(damaged)
     }
 }
 
@@ -234,7 +238,7 @@ impl SnapshotKey {
 
 impl Store {
     /// Gives the snapshot for a key, compared with its checksums, or the right to make it. If another run is making it just now,
-    /// `waiting` is called and the call waits for it. What is found damaged or out of date is removed.
+    /// `waiting` is called and the call waits for it. What is found damaged is removed, and of those for other hosts all but the last used.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -254,27 +258,46 @@ impl Store {
     fn sound_snapshot(&self, key: &SnapshotKey, thrown_away: &mut Vec<String>) -> Result<Option<Snapshot>, StoreError> {
         let prefix = key.prefix();
         let all = self.root.join(FOLDER);
+        let mut others = Vec::new();
+        let mut discard = |folder: &Path, flaw: &str| {
+            // One that another run uses stays: for that run it is good enough.
+            if self.remove_snapshot(folder) {
+                thrown_away.push(format!("the snapshot was removed: {flaw}"));
+            }
+        };
         for entry in fs::read_dir(&all).during("read", &all)?.flatten() {
             if !entry.file_name().to_string_lossy().starts_with(&prefix) {
                 continue;
             }
-            let flaw = match Snapshot::open(&entry.path()) {
+            let snapshot = match Snapshot::open(&entry.path()) {
                 Opened::Gone => continue,
-                Opened::Damaged => "its description is missing or damaged".to_owned(),
-                Opened::Snapshot(snapshot) => match snapshot.flaw(key) {
-                    Some(flaw) => flaw,
-                    None => {
-                        let _ = File::options()
-                            .append(true)
-                            .open(snapshot.file(DESCRIPTION))
-                            .and_then(|file| file.set_modified(SystemTime::now()));
-                        return Ok(Some(snapshot));
-                    }
-                },
+                Opened::Damaged => {
+                    discard(&entry.path(), "its description is missing or damaged");
+                    continue;
+                }
+                Opened::Snapshot(snapshot) => snapshot,
             };
-            // One that another run uses stays: for that run it is good enough.
-            if self.remove_snapshot(&entry.path()) {
-                thrown_away.push(format!("the snapshot was removed: {flaw}"));
+            if let Some(what) = snapshot.difference(key) {
+                let used = fs::metadata(snapshot.file(DESCRIPTION)).and_then(|found| found.modified());
+                others.push((used.unwrap_or(SystemTime::UNIX_EPOCH), entry.path(), what));
+            } else if let Some(damage) = snapshot.damage() {
+                drop(snapshot);
+                discard(&entry.path(), &damage);
+            } else {
+                let description = File::options().append(true).open(snapshot.file(DESCRIPTION));
+                let _ = description.and_then(|file| file.set_modified(SystemTime::now()));
+                return Ok(Some(snapshot));
+            }
+        }
+        // Two checkouts with a version of corematrix each, or two versions of QEMU, take turns.
+        others.sort_by_key(|(used, ..)| std::cmp::Reverse(*used));
+        for (_, folder, what) in others.iter().skip(KEPT_FOR_OTHERS) {
+            discard(folder, &format!("{what} has changed"));
+        }
+        if let Some((.., what)) = others.first() {
+            let said = format!("the snapshot does not fit: {what} has changed");
+            if !thrown_away.contains(&said) {
+                thrown_away.push(said);
             }
         }
         Ok(None)

@@ -118,6 +118,7 @@ fn rule(facts: &CellFacts<'_>, program: &ProgramRecord, cause: Cause) -> Option<
                 failed,
             )
         }
+        Cause::UnsupportedInstruction if line.contains("isn't KIND_VAR") => explain::kfunc_address(failed),
         Cause::UnsupportedInstruction => return explain::instruction(subject?, failed),
         Cause::ObjectBroken if line.contains("BTF is required, but is missing") => explain::without_debug_info(failed),
         _ => return None,

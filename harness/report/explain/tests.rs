@@ -221,3 +221,18 @@ fn a_program_that_is_too_complex_gets_its_line_and_advice() {
     assert!(said("the call stack of 9 frames is too deep !").contains("8 nested calls"));
     assert!(said("too many subprograms").contains("simplify the program"));
 }
+
+#[test]
+fn guard_of_a_kfunc_that_the_kernel_itself_refuses_is_explained() {
+    let text = render_with(
+        |program| {
+            program.verdict = Verdict::VerifierRejected;
+            program.cause = Some(Cause::UnsupportedInstruction);
+            program.evidence = Some(Evidence::line("pseudo btf_id 7 in ldimm64 isn't KIND_VAR."));
+        },
+        true,
+    );
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("6.12 does not allow the program to read the address of a kfunc"), "{text}");
+    assert!(text.contains("which the verifier accepts from Linux 6.4"), "{text}");
+}

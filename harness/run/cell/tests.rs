@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 
 use super::super::kernel::KernelContext;
 use super::super::run_scope::RunScope;
-use super::super::{Jobs, Logs, RunContext, Stop};
+use super::super::{Isolation, Jobs, Logs, RunContext, Stop};
 use super::*;
 use crate::manifest::Manifest;
 use crate::object::{BpfObject, ObjectError, Origin};
@@ -113,6 +113,7 @@ fn judge_with(scripts: Vec<Script>, privileges: Option<LoadingPrivileges>) -> (V
         reach: Reach::Load,
         cold: false,
         reuse: false,
+        isolation: Isolation::Cell,
         snapshot_budget: 0,
         logs: &logs,
         stop: &stop,

@@ -132,6 +132,7 @@ struct Inputs {
     reach: Reach,
     full_logs: bool,
     least_privileges: bool,
+    isolation: Isolation,
     spec: KernelSpec,
     identity: KernelIdentity,
     snapshot: SnapshotKey,
@@ -149,6 +150,7 @@ fn inputs() -> Inputs {
         reach: Reach::Load,
         full_logs: false,
         least_privileges: false,
+        isolation: Isolation::Cell,
         machine: CellMachine::of(&spec, &MachineSettings::default()),
         spec,
         identity: KernelIdentity {
@@ -169,10 +171,11 @@ fn inputs() -> Inputs {
 }
 
 fn key(inputs: &Inputs) -> String {
-    let Inputs { build, object, reach, full_logs, least_privileges, .. } = inputs;
+    let Inputs { build, object, reach, full_logs, least_privileges, isolation, .. } = inputs;
     let (mib, without, note) = inputs.room.clone();
     let room = Room { mib, without, note };
-    let run = RunInputs { build, reach: *reach, full_logs: *full_logs, least_privileges: *least_privileges };
+    let (reach, full_logs, least_privileges) = (*reach, *full_logs, *least_privileges);
+    let run = RunInputs { build, reach, full_logs, least_privileges, isolation: *isolation };
     let guest =
         GuestInputs { snapshot: &inputs.snapshot, machine: &inputs.machine, room: &room, modules: &inputs.modules };
     CellInputs::of(&run, object, (&inputs.spec, &inputs.identity), &guest).key().unwrap()
@@ -225,6 +228,7 @@ fn kernel_guest_and_run_decide() {
         change(&|inputs| drop(inputs.modules.reasons.insert("nf_tables".to_owned(), "forbidden".to_owned()))),
         change(&|inputs| inputs.modules.impossible = Some("no such module".to_owned())),
         change(&|inputs| inputs.modules.notes.push("built in".to_owned())),
+        change(&|inputs| inputs.isolation = Isolation::Shared),
     ];
     let unique: BTreeSet<&String> = keys.iter().collect();
     assert_eq!(unique.len(), keys.len(), "two of these are one: {keys:#?}");

@@ -1,0 +1,216 @@
+//! [`SharedStay`]: a worker's stay with one kernel whose objects share guests.
+//!
+//! Of a restored guest the first object is judged as in a guest of its own. Before each further object the guest has to be as it was
+//! before the first one, or it is replaced. Every later object is on trial: only what passes may count, and only after the guest has given the right
+//! answers to a question that it cannot know ([`canary`]). Whatever fails, or is odd in any way, is judged again in a guest of its own. So
+//! nothing is ever red for what another object has done.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::kernel::Ended;
+use super::leftovers::leftover;
+use super::session::{Session, prepare_limit};
+use super::trial::Trial;
+use super::{canary, cell};
+use crate::event::Event;
+use crate::protocol::residue::GuestState;
+use crate::protocol::{GuestMessage, HostMessage};
+use crate::vm::GuestLink;
+
+/// Objects that a guest serves at most. A guest that is not to be trusted costs as many cells.
+const MOST_SERVED: usize = 32;
+/// So few objects are not worth another guest.
+const FEW: usize = 4;
+/// How long the kernel may take to free what an object had.
+const SETTLING: Duration = Duration::from_millis(500);
+/// The first pause until the guest is looked at again.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// The objects of a kernel that share guests, by their indexes.
+pub(super) struct SharedObjects(Mutex<VecDeque<usize>>);
+
+impl SharedObjects {
+    pub(super) fn new(objects: Vec<usize>) -> SharedObjects {
+        SharedObjects(Mutex::new(objects.into()))
+    }
+
+    /// How many guests it is worth to start for them.
+    pub(super) fn guests(&self) -> usize {
+        self.with(|objects| objects.len().div_ceil(FEW))
+    }
+
+    /// The next object for a guest that has seen nothing yet, or for one that has seen others. What is known to fail needs a guest of its
+    /// own anyway.
+    fn next(&self, is_new: bool, fails: impl Fn(usize) -> bool) -> Option<usize> {
+        self.with(|objects| {
+            let fitting = objects.iter().position(|object| fails(*object) == is_new);
+            objects.remove(fitting.unwrap_or_default())
+        })
+    }
+
+    fn rest(&self) -> Vec<usize> {
+        self.with(|objects| objects.drain(..).collect())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.with(|objects| objects.is_empty())
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut VecDeque<usize>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A worker's stay with one kernel.
+pub(super) struct SharedStay<'a> {
+    session: Session<'a>,
+    objects: Arc<SharedObjects>,
+    /// What the guest was like before its first object; `None` if nobody has looked, or could.
+    pristine: Option<GuestState>,
+    /// Objects that the guest has seen.
+    served: usize,
+    /// What came of objects in this guest, and is not told yet.
+    held: Vec<(usize, Trial)>,
+}
+
+impl<'a> SharedStay<'a> {
+    pub(super) fn new(session: Session<'a>, objects: Arc<SharedObjects>) -> SharedStay<'a> {
+        SharedStay { session, objects, pristine: None, served: 0, held: Vec::new() }
+    }
+
+    /// Judges objects until there are none left, or the user wants to stop.
+    pub(super) fn run(mut self) {
+        while !self.session.run.stop.requested() {
+            let known = &self.session.shared.common.failed;
+            let Some(object) = self.objects.next(self.served == 0, |object| known.has(object)) else { break };
+            if self.served == 0 {
+                if self.session.machine().is_err() {
+                    return;
+                }
+                if !self.session.is_warm() {
+                    // Another guest would cost a boot.
+                    let rest: Vec<usize> = std::iter::once(object).chain(self.objects.rest()).collect();
+                    return self.session.run(&rest);
+                }
+            }
+            if self.judge(object).is_err() {
+                return;
+            }
+        }
+        // The kernel has said itself why it is out of the run, if so.
+        let _ = self.change_guest();
+    }
+
+    fn judge(&mut self, object: usize) -> Result<(), Ended> {
+        let is_fit = (1..MOST_SERVED).contains(&self.served) && !self.session.shared.common.failed.has(object);
+        if is_fit && self.leftover().is_none() && self.on_trial(object)? {
+            return Ok(());
+        }
+        self.change_guest()?;
+        self.in_own_guest(object)
+    }
+
+    /// Judges an object in a guest that has seen others. Returns whether what came of it may count.
+    fn on_trial(&mut self, object: usize) -> Result<bool, Ended> {
+        let run = self.session.run;
+        let planned = &run.plan.objects[object];
+        self.session.begin_trial();
+        self.session.send(Event::CellStarted { kernel: self.session.kernel, object });
+        let ended = cell::run(&mut self.session, object, planned);
+        let trial = self.session.end_trial();
+        ended?;
+        let expected = planned.cell(self.session.shared.spec);
+        let is_sound = trial.is_sound(planned, expected, &run.accelerator.to_string());
+        if is_sound {
+            self.held.push((object, trial));
+            self.served += 1;
+        }
+        Ok(is_sound)
+    }
+
+    /// Judges an object in a guest that has seen nothing.
+    fn in_own_guest(&mut self, object: usize) -> Result<(), Ended> {
+        if !self.objects.is_empty() {
+            let (limit, stop) = (prepare_limit(&self.session.deadlines), self.session.run.stop);
+            self.pristine = state(self.session.machine()?, limit, &|| stop.at_once()).ok();
+        }
+        let guests = self.session.guests_started();
+        self.session.send(Event::CellStarted { kernel: self.session.kernel, object });
+        let run = self.session.run;
+        if !cell::run(&mut self.session, object, &run.plan.objects[object])? {
+            self.session.shared.common.failed.note(object);
+        }
+        self.served = 1;
+        if self.session.guests_started() != guests {
+            // Nobody knows what the guest that took its place was like.
+            self.pristine = None;
+        }
+        Ok(())
+    }
+
+    /// What is left of the objects that the guest has seen; `None` if nothing is.
+    fn leftover(&mut self) -> Option<String> {
+        let Some(pristine) = &self.pristine else { return Some("what the guest was like is unknown".to_owned()) };
+        let (limit, stop) = (prepare_limit(&self.session.deadlines), self.session.run.stop);
+        let (begin, mut pause) = (Instant::now(), PAUSE);
+        if !self.session.has_machine() {
+            return Some("the guest is gone".to_owned());
+        }
+        loop {
+            let Ok(machine) = self.session.machine() else { return Some("the guest is gone".to_owned()) };
+            let left = match state(machine, limit, &|| stop.at_once()) {
+                Ok(now) => leftover(pristine, &now)?,
+                Err(reason) => return Some(reason),
+            };
+            if begin.elapsed() > SETTLING {
+                return Some(left);
+            }
+            // The kernel frees in its own time.
+            std::thread::sleep(pause);
+            pause *= 2;
+        }
+    }
+
+    /// Ends the guest. What it has judged is told if it can be trusted, else judged again.
+    fn change_guest(&mut self) -> Result<(), Ended> {
+        let held = std::mem::take(&mut self.held);
+        if !held.is_empty() {
+            let (limit, stop) = (prepare_limit(&self.session.deadlines), self.session.run.stop);
+            let is_busy = self.session.is_busy();
+            let answer = canary::ask(self.session.machine()?, is_busy, limit, &|| stop.at_once());
+            if answer.is_ok() {
+                held.into_iter().for_each(|(_, trial)| self.session.accept(trial));
+            } else if stop.at_once() {
+                return Err(Ended);
+            } else {
+                for (object, _) in held {
+                    self.end_guest();
+                    self.in_own_guest(object)?;
+                }
+            }
+        }
+        if self.served > 0 {
+            self.end_guest();
+        }
+        Ok(())
+    }
+
+    fn end_guest(&mut self) {
+        self.session.end_machine();
+        (self.pristine, self.served) = (None, 0);
+    }
+}
+
+/// What a guest is like.
+///
+/// # Errors
+/// Why it does not say, as a lowercase fragment.
+fn state(machine: &mut dyn GuestLink, limit: Duration, stop: &(dyn Fn() -> bool + Sync)) -> Result<GuestState, String> {
+    machine.send(&HostMessage::TellState, &[], limit, stop).map_err(|loss| loss.to_string())?;
+    match machine.receive(limit, stop).map_err(|loss| loss.to_string())? {
+        (GuestMessage::State(state), _) => Ok(*state),
+        (other, _) => Err(format!("the guest sent {} instead of its state", other.name())),
+    }
+}

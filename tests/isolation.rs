@@ -1,0 +1,134 @@
+//! `run --isolation shared`: records are those of `cell`, whatever objects leave behind in the guest that they share.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{Lab, Run, need, object, verdicts};
+use corematrix::record::{RunRecord, Verdict};
+
+use Verdict::{KernelCrashed, Loaded, RelocationFailed};
+
+/// Objects of which all programs load on the test kernel, of which some do not, and of which none does.
+const OBJECTS: [&str; 11] = [
+    "attach/forms",
+    "attach/kinds",
+    "coverage/bitfields",
+    "faults/five",
+    "loading/legacy",
+    "maps/alone",
+    "maps/link",
+    "maps/pinned",
+    "objects/externs",
+    "objects/guards",
+    "objects/plain",
+];
+/// In the order in which they are judged; all of it loads.
+const SOUND: [&str; 4] = ["attach/kinds", "faults/five", "coverage/bitfields", "maps/pinned"];
+/// The kernel crashes at this one.
+const CRASHES: &str = "maps/link";
+
+fn paths(names: &[&str]) -> Vec<String> {
+    let path = |name: &&str| format!("{}/tests/fixtures/{name}.bpf.o", env!("CARGO_MANIFEST_DIR"));
+    names.iter().map(path).collect()
+}
+
+fn run(lab: &Lab, isolation: &str, objects: &[String]) -> RunRecord {
+    let folder = lab.path(isolation);
+    let args = ["--accel", "tcg", "--jobs", "1", "--full-logs", "--isolation", isolation];
+    let args: Vec<&str> = objects.iter().map(String::as_str).chain(args).collect();
+    let _ = fs::remove_dir_all(&folder);
+    Run::start(lab.command_to(&folder, &args), &lab.path("run")).wait();
+    lab.expect_nothing_left();
+    corematrix::record::json::read(&folder.join("report.json")).unwrap()
+}
+
+/// How many guests were restored.
+fn guests(report: &RunRecord) -> usize {
+    report.kernels[0].restore_ms.len()
+}
+
+/// What is known of each cell, without times, as it is written.
+fn cells(report: &RunRecord) -> Vec<String> {
+    report.without_noise().cells.iter().map(|cell| format!("{cell:#?}")).collect()
+}
+
+#[track_caller]
+fn expect_same(shared: &RunRecord, cell: &RunRecord) {
+    for (shared, cell) in cells(shared).iter().zip(&cells(cell)) {
+        let differs = shared.lines().zip(cell.lines()).find(|(shared, cell)| shared != cell);
+        assert_eq!((differs, shared.len()), (None, cell.len()), "{}", shared.lines().take(3).collect::<String>());
+    }
+    assert_eq!(shared.cells.len(), cell.cells.len());
+}
+
+/// Copies that are judged in the other order: those that take long come first, and that is guessed by the size.
+fn in_other_order(lab: &Lab, objects: &[String]) -> Vec<String> {
+    let longest = objects.iter().map(|path| fs::metadata(path).unwrap().len()).max().unwrap() as usize;
+    let copy = |path: &String| {
+        let mut bytes = fs::read(path).unwrap();
+        // Programs count as well, up to 20 of them.
+        let wanted = 2 * longest + 400_000 - bytes.len();
+        bytes.resize(wanted, 0);
+        let folder = lab.path("other").join(Path::new(path).parent().unwrap().file_name().unwrap());
+        fs::create_dir_all(&folder).unwrap();
+        let copy = folder.join(Path::new(path).file_name().unwrap());
+        fs::write(&copy, bytes).unwrap();
+        copy.to_str().unwrap().to_owned()
+    };
+    objects.iter().map(copy).collect()
+}
+
+#[test]
+fn records_are_the_same_in_guests_that_are_shared() {
+    need!("guests");
+    let lab = Lab::with_kernel("");
+    let objects = paths(&OBJECTS);
+    let cell = run(&lab, "cell", &objects);
+    let shared = run(&lab, "shared", &objects);
+    expect_same(&shared, &cell);
+    assert!(shared.without_noise() == cell.without_noise(), "something else than the cells differs");
+    assert_eq!(guests(&cell), OBJECTS.len());
+    assert!(guests(&shared) < OBJECTS.len(), "{} guests", guests(&shared));
+    expect_same(&run(&lab, "shared", &in_other_order(&lab, &objects)), &cell);
+    // Without anything that fails one guest does.
+    assert_eq!(guests(&run(&lab, "shared", &paths(&SOUND))), 1);
+}
+
+/// A process that stays, a map that is pinned, a warning of the kernel, a crash.
+#[test]
+fn guest_in_which_something_is_left_serves_nobody_else() {
+    need!("guests");
+    let faults = ["stay@probe", "pin@five", "warn@reads", "panic@threshold"];
+    let faults = faults.map(|fault| format!("\"corematrix.fault={fault}\"")).join(", ");
+    let lab = Lab::with_kernel(&format!("append = [{faults}]"));
+    let objects = [paths(&SOUND), paths(&[CRASHES])].concat();
+    let (cell, shared) = (run(&lab, "cell", &objects), run(&lab, "shared", &objects));
+    expect_same(&shared, &cell);
+    let kernel = common::kernel().name;
+    assert!(verdicts(&shared, kernel, "five").iter().all(|verdict| *verdict == Loaded));
+    assert!(verdicts(&shared, kernel, "link").contains(&KernelCrashed));
+    assert_eq!(shared.cells[2].kernel_log.len(), 1, "{:?}", shared.cells[2]);
+    // Each object leaves a guest that no other one gets; the crash takes two more.
+    assert_eq!((guests(&shared), guests(&cell)), (objects.len() + 2, objects.len() + 2));
+}
+
+/// A guest that an object owns says what it likes: that it is clean, that everything loads, or that nothing does.
+#[test]
+fn guest_that_lies_decides_about_no_other_object() {
+    need!("guests");
+    let objects: Vec<String> = paths(&SOUND).into_iter().chain([object("externs")]).collect();
+    let faults = ["lie", "stay@probe", "accept@probe", "refuse@reads"];
+    let faults = faults.map(|fault| format!("\"corematrix.fault={fault}\"")).join(", ");
+    let lab = Lab::with_kernel(&format!("append = [{faults}]"));
+    let (cell, shared) = (run(&lab, "cell", &objects), run(&lab, "shared", &objects));
+    expect_same(&shared, &cell);
+    let kernel = common::kernel().name;
+    assert_eq!(verdicts(&shared, kernel, "five"), [Loaded; 5]);
+    assert!(verdicts(&shared, kernel, "externs").contains(&RelocationFailed));
+    // What was judged beside it was judged again.
+    assert!(guests(&shared) > objects.len() / 2, "{} guests", guests(&shared));
+}
