@@ -241,10 +241,10 @@ mod tests {
             assert!(matches!(&lines[..], [line] if line.contains("has no BTF, and none is given")), "{lines:?}");
         }
         assert_eq!(project.without_btf(&chosen("ubuntu:22.04")), [""; 0]);
-        let lines = project.to_be_fetched(&chosen("flatcar"));
-        assert!(matches!(&lines[..], [line] if line.contains("flatcar_production_image.bin.bz2")), "{lines:?}");
-        fs::write(at("flatcar_production_image.bin"), "").unwrap();
-        assert_eq!(project.to_be_fetched(&chosen("flatcar")), [""; 0]);
+        let lines = project.to_be_fetched(&chosen("bottlerocket"));
+        assert!(matches!(&lines[..], [line] if line.contains("bottlerocket.img.lz4")), "{lines:?}");
+        fs::write(at("bottlerocket.img.lz4"), "").unwrap();
+        assert_eq!(project.to_be_fetched(&chosen("bottlerocket")), [""; 0]);
         // An archive that has some is enough.
         fs::create_dir(at("archive")).unwrap();
         let types = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain/kernel_a.o");

@@ -146,7 +146,7 @@ impl ReproCase {
             folder.map_err(|error| Failure::infrastructure(format!("cannot create a directory: {error}"), None))?;
         let LaidOut { mut spec, object: path, targets } = bundle.lay_out(folder.path()).map_err(bundle_failure)?;
         let image = bundle.record.kernels[bundle.kernel].identity.as_ref();
-        // What the manifest here declares, pinned as the same image, needs no other image and nobody's trust.
+        // What the manifest here declares, pinned as the same image, needs no other image and no trust in anyone.
         let declared = image.filter(|_| elsewhere.path.is_none()).and_then(|image| same_here(common, &spec, image));
         if let Some((_, own)) = &declared {
             spec.source = own.source.clone();
