@@ -162,6 +162,8 @@ pub enum Event {
         /// Which kernel.
         kernel: usize,
     },
+    /// Nothing happened for a moment. A view shows how long the steps under way have taken.
+    Waiting,
     /// Something the user should know that belongs to no cell.
     Notice(String),
     /// The record could not be saved for a time, and why. What is in it is not lost.

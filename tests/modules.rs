@@ -28,8 +28,12 @@ fn run(arguments: &[&str]) -> RunRecord {
 }
 
 fn run_to(folder: &Path, arguments: &[&str]) -> RunRecord {
+    run_of("target/causes/modules.bpf.o", folder, arguments)
+}
+
+fn run_of(object: &str, folder: &Path, arguments: &[&str]) -> RunRecord {
     let mut run = Command::new(env!("CARGO_BIN_EXE_corematrix"));
-    run.current_dir(root()).args(["run", "target/causes/modules.bpf.o", "--out"]).arg(folder).args(arguments);
+    run.current_dir(root()).args(["run", object, "--out"]).arg(folder).args(arguments);
     // A manifest elsewhere does not lead to the project's virtme-ng.
     let virtme_run = root().join(".venv/bin/virtme-run");
     if std::env::var_os("COREMATRIX_VIRTME_RUN").is_none() && virtme_run.is_file() {
@@ -246,4 +250,31 @@ fn name_that_no_module_has_is_told_with_those_like_it() {
     let (cause, reason) = fate(&record.cells[0], "probe_of_nothing");
     assert_eq!(cause, Some(Cause::ModuleNotLoaded), "{reason}");
     assert!(reason.contains("no module `nf_conntrak`") && reason.contains("`nf_conntrack`"), "{reason}");
+}
+
+/// A loader that names the target, as those of tools for several file systems do.
+#[test]
+fn target_that_a_loader_names_is_found_in_a_module_or_missing_for_its_program_alone() {
+    need!("guests", "programs");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let object = root().join("target/causes/module-targets.bpf.o");
+    let suite = folder.path().join("suite.toml");
+    let text = format!(
+        "name = \"targets\"\nobjects = [{object:?}]\n[[program]]\nprogram = \"module-targets/btrfs\"\ntarget = \
+         \"xfs_file_read_iter\"\n[[program]]\nprogram = \"module-targets/nfs\"\ntarget = \"gone_function\"\n"
+    );
+    fs::write(&suite, text).expect("writes");
+    let suite = suite.to_str().expect("UTF-8");
+    let record = run_of(suite, &folder.path().join("report"), &["--kernel", "5.10", "--kernel", "6.1"]);
+    let (old, new) = (&record.cells[0], &record.cells[1]);
+    assert_eq!(fate(new, "btrfs"), (None, ""));
+    assert!(new.modules.iter().any(|module| module.name == "xfs"), "{:?}", new.modules);
+    // 5.10 has no BTF of modules, so that no program can be loaded for a function of one.
+    for (cell, program) in [(old, "btrfs"), (old, "nfs"), (new, "nfs")] {
+        let (cause, reason) = fate(cell, program);
+        assert_eq!(cause, Some(Cause::MissingAttachTarget), "{program} on {}: {reason}", cell.kernel);
+    }
+    for cell in [old, new] {
+        assert_eq!(fate(cell, "kvm_raw"), (None, ""), "{}", cell.kernel);
+    }
 }

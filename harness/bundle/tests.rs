@@ -3,7 +3,7 @@ use std::io::Write as _;
 use tar::{Builder, EntryType, Header};
 
 use super::*;
-use crate::manifest::Source;
+use crate::manifest::{DiskImage, Source};
 use crate::record::Cause;
 use crate::record::MachineSettings;
 use crate::record::Verdict;
@@ -269,7 +269,7 @@ fn a_bundle_gets_nothing_of_this_machine() {
     for source in [
         Source::Build { tree: home.clone(), version: None, config: None },
         Source::Tree { tree: home.clone() },
-        Source::Disk { disk: home.clone(), release: None },
+        Source::Disk { disk: DiskImage::Path(home.clone()), release: None },
         Source::Host,
         Source::Path { image: home, modules: None, config: None },
     ] {

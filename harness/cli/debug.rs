@@ -87,7 +87,7 @@ impl Phases {
                 (*kernel, format!("{}: not run, observed {observed}", object(of)))
             }
             Event::KernelDone { kernel } => (*kernel, "done".to_owned()),
-            Event::ProgramStarted { .. } | Event::Notice(_) | Event::Unsaved(_) => return,
+            Event::ProgramStarted { .. } | Event::Waiting | Event::Notice(_) | Event::Unsaved(_) => return,
         };
         let now = Instant::now();
         let Some(last) = self.last.get_mut(kernel) else { return };

@@ -10,10 +10,12 @@ use clap::Args;
 
 use super::answer::{CheckState, DoctorCheck, DoctorReport, Print};
 use super::failure::Failure;
+use super::setup::survey::Survey;
 use super::{Common, MachineArgs};
 use crate::matrix::{self, KVM_MEMORY, Project};
 use crate::process;
 use crate::record::exit_code;
+use crate::report::counted;
 use crate::run::Stop;
 use crate::vm::{self, Accelerator, Choice, Deadlines, KvmMemory, Toolchain};
 
@@ -61,7 +63,7 @@ pub(super) fn run(common: &Common, args: &DoctorArgs) -> Result<ExitCode, Failur
     };
     tell("manifest", Finding::Good(manifest_line(&project)));
     for (name, finding) in tool_findings(&project) {
-        tell(name, finding);
+        tell(&name, finding);
     }
     tell("store", Finding::Good(project.store.root().display().to_string()));
     tell("disk", disk(project.store.root()));
@@ -108,14 +110,15 @@ fn say_check(check: &DoctorCheck) {
 fn manifest_line(project: &Project) -> String {
     let manifest = &project.manifest;
     let name = if project.is_built_in { "built-in".to_owned() } else { manifest.path.display().to_string() };
-    format!("{name}: {} kernels, {} in the default matrix", manifest.kernels.len(), manifest.matrix.len())
+    let kernels = counted(manifest.kernels.len(), "kernel");
+    format!("{name}: {kernels}, {} in the default matrix", manifest.matrix.len())
 }
 
-fn tool_findings(project: &Project) -> Vec<(&'static str, Finding)> {
+fn tool_findings(project: &Project) -> Vec<(String, Finding)> {
     match project.tools() {
         Err(error) => {
             let hint = error.hint().unwrap_or_else(|| "`corematrix setup` installs what is missing".to_owned());
-            vec![("programs", Finding::Bad(error.to_string(), hint))]
+            unusable(error.to_string(), hint, Survey::take(&project.folder).problems())
         }
         Ok(tools) => {
             let qemu = format!("{} ({})", tools.qemu_version, tools.qemu.display());
@@ -131,9 +134,26 @@ fn tool_findings(project: &Project) -> Vec<(&'static str, Finding)> {
                     Finding::Bad(format!("{virtme} needs `{program}`, which is not installed"), hint)
                 }
             };
-            vec![("QEMU", qemu), ("virtme-ng", virtme)]
+            vec![("QEMU".to_owned(), qemu), ("virtme-ng".to_owned(), virtme)]
         }
     }
+}
+
+/// A finding for each program that is missing: the error is about the first one, and says where that was looked for.
+fn unusable(error: String, hint: String, problems: Vec<[String; 3]>) -> Vec<(String, Finding)> {
+    let is_of_error = |name: &str| error.to_lowercase().contains(&name.to_lowercase()[..4]);
+    let is_known = problems.iter().any(|[name, ..]| is_of_error(name));
+    let mut findings: Vec<(String, Finding)> = problems
+        .into_iter()
+        .map(|[name, text, way]| match is_of_error(&name) {
+            true => (name, Finding::Bad(error.clone(), hint.clone())),
+            false => (name, Finding::Bad(text, way)),
+        })
+        .collect();
+    if !is_known {
+        findings.insert(0, ("programs".to_owned(), Finding::Bad(error, hint)));
+    }
+    findings
 }
 
 fn acceleration(project: &Project, tools: &Toolchain, args: &DoctorArgs) -> Result<Finding, Failure> {
@@ -211,5 +231,33 @@ fn disk(folder: &Path) -> Finding {
         Err(error) => {
             Finding::Bad(format!("{}: {error}", folder.display()), "check that the directory exists".to_owned())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_missing_programs_are_listed_at_once() {
+        let problems = || {
+            ["QEMU", "virtme-ng", "strings"]
+                .map(|name| [name.to_owned(), format!("no {name}"), "setup".to_owned()])
+                .to_vec()
+        };
+        let lines = |error: &str| -> Vec<String> {
+            let found = unusable(error.to_owned(), "how".to_owned(), problems()).into_iter();
+            let checks = found.map(|(name, finding)| finding.into_check(&name));
+            checks.map(|check| format!("{}: {}, {}", check.name, check.text, check.hint.unwrap_or_default())).collect()
+        };
+        assert_eq!(
+            lines("`virtme-run` is not installed (looked in PATH)"),
+            [
+                "QEMU: no QEMU, setup",
+                "virtme-ng: `virtme-run` is not installed (looked in PATH), how",
+                "strings: no strings, setup"
+            ]
+        );
+        assert_eq!(lines("something else")[..2], ["programs: something else, how", "QEMU: no QEMU, setup"]);
     }
 }

@@ -186,7 +186,7 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
     let mut screen = run::Screen::new(&work.plan, args.debug);
     let record = matrix.run_command(&work, &job, &folder, &mut |event| screen.on(event))?;
     drop(screen);
-    println!("{}", table::render(&record, run::width()));
+    println!("{}", table::after_run(&record, run::width()));
     report::write_all(&record, &folder).map_err(|error| run::report_failure(&error))?;
     if args.report.is_none() {
         run::point_latest(&folder);

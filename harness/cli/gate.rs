@@ -63,6 +63,17 @@ fn ratio(text: &str) -> Result<f64, String> {
     if number.is_finite() && number > 0.0 { Ok(number) } else { Err("must be more than 0, such as 1.3".to_owned()) }
 }
 
+fn read_all(files: &[&Path]) -> Result<Expectations, Failure> {
+    let mut expectations = Expectations::default();
+    for file in files {
+        expectations.extend(Expectations::read(file).map_err(|error| {
+            let hint = error.hint();
+            Failure::input(error, hint)
+        })?);
+    }
+    Ok(expectations)
+}
+
 /// [`Terms`] with their files read.
 pub(super) struct ReadTerms {
     /// With its name as the user gave it.
@@ -81,6 +92,11 @@ impl Terms {
             || self.max_cost.is_some()
     }
 
+    /// Reads the files of `--expect`.
+    pub(super) fn expectations(&self) -> Result<Expectations, Failure> {
+        read_all(&self.expect.iter().map(PathBuf::as_path).collect::<Vec<_>>())
+    }
+
     /// Reads the files, so that a mistake in them is reported before anything is run. Suites among `inputs` have expectations, too.
     pub(super) fn read(&self, common: &Common, inputs: &[PathBuf]) -> Result<ReadTerms, Failure> {
         let baseline = self.baseline.as_deref().map(|run| read_record(common, run)).transpose()?;
@@ -91,13 +107,7 @@ impl Terms {
                 files.push(file);
             }
         }
-        let mut expectations = Expectations::default();
-        for file in files {
-            expectations.extend(Expectations::read(file).map_err(|error| {
-                let hint = error.hint();
-                Failure::input(error, hint)
-            })?);
-        }
+        let expectations = read_all(&files)?;
         let limits = GateLimits {
             instructions_percent: self.max_instructions_growth,
             instructions_share: self.max_instructions,

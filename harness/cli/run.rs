@@ -143,6 +143,7 @@ pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Re
             newer.measure_against(older);
         }
     }
+    work.expectations.extend(args.terms.expectations()?);
     let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(no_signals)?;
     let matrix = matrix.stopped_by(stop);
     matrix.accelerator(&work.plan.kernels, &say)?;
@@ -155,7 +156,7 @@ pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Re
     let record = matrix.run(&work, &folder, &mut |event| screen.on(event))?;
     drop(screen);
     // Before the files: on a full disk the table is all that the user gets.
-    println!("{}", table::render(&record, width()));
+    println!("{}", table::after_run(&record, width()));
     report::write_all(&record, &folder).map_err(|error| report_failure(&error))?;
     bundle::leave(&record, &work.plan, &project, &folder);
     if out.is_none() {

@@ -79,7 +79,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     let mut found = project.inputs(&places, args.machine.offline, &say)?;
     project.assign_loaders(&mut found, &args.loader)?;
     project.apply_machines(&mut found, &args.guests.options())?;
-    let Found { objects, notices, settings, .. } = found;
+    let Found { objects, notices, settings, expectations, .. } = found;
     let mut inputs = WatchedInputs::new(&watched(&places, build.as_ref(), &objects));
     let ran = inputs.look();
     project.tools()?;
@@ -94,6 +94,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
 
     let matrix = Matrix::new(&project, options).stopped_by(stop.clone());
     let mut work = Work::new(Plan::new(kernels.clone(), objects.clone(), &settings), notices);
+    work.expectations = expectations;
     matrix.accelerator(&work.plan.kernels, &say)?;
     work.notices.extend(matrix.notices());
     let folder = report_folder(&project.folder, args.out.as_deref())?;
@@ -172,7 +173,7 @@ impl Watch<'_> {
             project.apply_machines(&mut found, &args.guests.options())?;
             Ok(found)
         });
-        let Found { objects, notices, settings, .. } = match found {
+        let Found { objects, notices, settings, expectations, .. } = match found {
             Ok(found) => found,
             Err(failure) => {
                 // A build removes an object before it writes the next one.
@@ -197,6 +198,7 @@ impl Watch<'_> {
         let scratch =
             scratch.map_err(|error| Failure::infrastructure(format!("cannot create a directory: {error}"), None))?;
         let mut work = Work::new(plan, notices);
+        work.expectations = expectations;
         work.notices.extend(self.matrix.notices());
         let fresh = run_shown(self.matrix, &work, args, (folder, scratch.path()))?;
         if stop.requested() {

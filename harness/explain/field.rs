@@ -202,8 +202,17 @@ fn guard(
     let offers: Vec<Offer<'_>> = chain.order.iter().filter_map(|&number| offer(number)).collect();
     let others = (0..layouts.len()).rev().filter(|&number| !like_oldest(&layouts[number]));
     let others: Vec<Offer<'_>> = others.filter_map(offer).collect();
-    let written = snippet::field(spec, &offers, &others);
+    let rest: Vec<String> = chain.rest.iter().map(|&kernel| kernels.all[kernel].types.name.to_owned()).collect();
+    let written = snippet::field(spec, (&offers, &others), &rest_words(&rest));
     let mut notes = Vec::new();
+    if written.is_some() && rest.is_empty() && kernels.all.len() > 1 {
+        notes.push(
+            "Every known kernel takes one of the branches: no run can prove the last `return 0`, and `corematrix coverage` \
+    lists that side as unproven. It is for kernels that are not known yet; if these should refuse the program instead, remove \
+    the last `if` and keep its `return`."
+                .to_owned(),
+        );
+    }
     let snippet = written.map(|written| {
         for (number, words) in written.arms {
             let arm = &mut all[number];
@@ -238,6 +247,14 @@ fn guard(
         arm.unproven = unproven;
     }
     (snippet, arms.history(all), notes)
+}
+
+/// What the guard says of the kernels that take none of its branches.
+fn rest_words(kernels: &[String]) -> String {
+    match kernels.is_empty() {
+        true => "no known kernel gets here".to_owned(),
+        false => format!("taken on {}", some(kernels)),
+    }
 }
 
 /// A few names.

@@ -168,6 +168,8 @@ pub(super) struct Chain {
     pub unproven: Vec<(usize, usize)>,
     /// Layout and kernel, where a condition is true and nothing says that the layout serves there.
     pub strays: Vec<(usize, usize)>,
+    /// Kernels on which no condition is true.
+    pub rest: Vec<usize>,
 }
 
 /// Evaluates the conditions of the layouts that are `wanted` on every kernel. Newer layouts come first, unless they are also where an
@@ -208,6 +210,7 @@ pub(super) fn chain(
             (None, Some(picked)) => chain.strays.push((picked, kernel)),
             _ => {}
         }
+        chain.rest.extend(picked.is_none().then_some(kernel));
     }
     chain
 }

@@ -7,6 +7,9 @@ use super::{KernelTypes, group, history, nearest_with, similarity, snippet, type
 use crate::object::btf::{Btf, Want, essential_name};
 use crate::record::{Boundary, Explanation, OnKernel, Presence, Replacement, Subject};
 
+/// Why something is likely to have come for what went.
+pub(super) const NEW: &str = "absent on kernels that have the old one";
+
 /// Replacements shown for one kernel.
 const MAX_TOLD: usize = 3;
 
@@ -91,6 +94,7 @@ pub(super) fn similar_types(spec: &LocalSpec, target: &Btf, old: Option<(&Btf, u
         let mut why = Vec::new();
         why.extend((by_name >= MIN_NAME).then(|| "similar name".to_owned()));
         why.extend((members >= 0.5).then(|| "similar members".to_owned()));
+        why.extend((!known && old.is_some()).then(|| NEW.to_owned()));
         let score = (0.6 * by_name + 0.4 * members + if known { 0.0 } else { 0.1 }).min(1.0);
         found.push(replacement(type_text(&spec.type_kind, &candidate), String::new(), score, why));
     }
@@ -184,7 +188,8 @@ fn similar_enumerators(spec: &LocalSpec, name: &str, target: &Btf, old: Option<&
                 old.candidates(&spec.type_name, want).any(|id| old.enumerator(id, &candidate).is_some())
             });
             if score >= MIN_NAME && !stood_beside {
-                let why = vec!["similar name".to_owned()];
+                let mut why = vec!["similar name".to_owned()];
+                why.extend(old.is_some().then(|| NEW.to_owned()));
                 found.push(replacement(candidate, format!("value {}", value.value), score * 0.9, why));
             }
         }

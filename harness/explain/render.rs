@@ -149,7 +149,7 @@ fn line(replacement: &Replacement) -> String {
         (false, true) => format!(" ({type_name})"),
         (false, false) => format!(" (`{type_name}`)"),
     };
-    let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
+    let why = if why.is_empty() { String::new() } else { format!(", likely because: {}", why.join("; ")) };
     format!("`{path}`{kind}{why}")
 }
 

@@ -2,7 +2,7 @@
 
 use super::compatible::compatible;
 use super::module::Answered;
-use super::named::{best, boundary, on};
+use super::named::{NEW, best, boundary, on};
 use super::{KernelTypes, group, nearest_with, similarity, snippet};
 use crate::object::btf::{Btf, TypeKind, Want, essential_name};
 use crate::record::{Explanation, OnKernel, Presence, Replacement, Subject, span};
@@ -339,12 +339,12 @@ pub(super) fn story(
             let score = similarity::names(name, &candidate);
             let underscores = score >= 0.99;
             let new = || old.is_some_and(|old| !presence_of(old, &candidate).is_present());
-            (score >= MIN_NAME && (underscores || new())).then(|| Replacement {
-                score,
-                type_name: String::new(),
-                offset: None,
-                why: vec![if underscores { "same name except for underscores" } else { "similar name" }.to_owned()],
-                path: candidate,
+            let is_new = new();
+            (score >= MIN_NAME && (underscores || is_new)).then(|| {
+                let mut why =
+                    vec![if underscores { "same name except for underscores" } else { "similar name" }.to_owned()];
+                why.extend(is_new.then(|| NEW.to_owned()));
+                Replacement { score, type_name: String::new(), offset: None, why, path: candidate }
             })
         });
         let replacements = best(like.collect());

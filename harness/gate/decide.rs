@@ -174,6 +174,7 @@ impl<'a> Gate<'a> {
         // An alternative that serves, or a program that is optional, excuses as an expectation does.
         let expected = self.expected(o, k, &program.name, Some((verdict, program.cause)));
         let expected = expected.map(|scope| (scope.reason.clone(), scope.link.clone()));
+        let expected = expected.or_else(|| Some((format!("expected: {}", program.expected.as_ref()?), None)));
         let expected = expected.or_else(|| Some((record.excuse(o, k, p)?, None)));
         let before = self.pair.as_ref().and_then(|pair| {
             let (before_o, before_k) = pair.cell(o, k)?;

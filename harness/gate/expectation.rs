@@ -22,11 +22,14 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use time::Date;
 use toml::Spanned;
 
 use super::scope::{Scope, Selectors, TableError, WrittenScope};
+use super::written_name::WrittenName;
 use crate::record::Cause;
 use crate::record::KernelWarning;
+use crate::record::RunRecord;
 use crate::record::Verdict;
 
 /// A failure that somebody knows of.
@@ -134,8 +137,8 @@ pub struct WrittenExpectation {
     object: Option<Spanned<String>>,
     program: Option<Spanned<String>>,
     kernel: Option<Spanned<Selectors>>,
-    verdict: Option<Spanned<Verdict>>,
-    cause: Option<Cause>,
+    verdict: Option<Spanned<String>>,
+    cause: Option<Spanned<String>>,
     reason: Spanned<String>,
     link: Option<String>,
     expires: Option<toml::Value>,
@@ -150,17 +153,15 @@ impl WrittenExpectation {
     /// # Errors
     /// What is wrong with it.
     pub fn check(&self, origin: String) -> Result<Expectation, TableError> {
-        if let Some(written) = &self.verdict {
-            let verdict = *written.get_ref();
+        let verdict = self.verdict.as_ref().map(|written| {
+            let verdict = Verdict::find(written)?;
             if verdict.is_pass() || matches!(verdict, Verdict::NotRun | Verdict::Skipped) {
-                let refusal = TableError::new(
-                    format!("`verdict` is `{verdict}`, which is not a failure"),
-                    "name the verdict of a \
-    failure",
-                );
-                return Err(refusal.at(written.span().start));
+                let message = format!("`verdict` is `{verdict}`, which is not a failure");
+                return Err(TableError::new(message, "name the verdict of a failure").at(written.span().start));
             }
-        }
+            Ok(verdict)
+        });
+        let verdict = verdict.transpose()?;
         let scope = WrittenScope {
             object: self.object.as_ref(),
             program: self.program.as_ref(),
@@ -169,8 +170,8 @@ impl WrittenExpectation {
             link: self.link.as_ref(),
             expires: self.expires.as_ref(),
         };
-        let verdict = self.verdict.as_ref().map(|verdict| *verdict.get_ref());
-        Ok(Expectation { scope: scope.check(origin)?, verdict, cause: self.cause })
+        let cause = self.cause.as_ref().map(Cause::find).transpose()?;
+        Ok(Expectation { scope: scope.check(origin)?, verdict, cause })
     }
 
     /// Where `object` and `program` stand in the file, in bytes.
@@ -261,6 +262,27 @@ impl Expectations {
             read.warnings.push(written.get_ref().check(origin(start)).map_err(|refusal| invalid(refusal, start))?);
         }
         Ok(read)
+    }
+
+    /// Writes into a record which failures are expected on this day, and why, for reports and the exit code.
+    pub fn mark(&self, record: &mut RunRecord, today: Date) {
+        let current: Vec<&Expectation> = self.failures.iter().filter(|known| !known.has_expired(today)).collect();
+        let kernels = record.kernels.len();
+        for index in 0..record.cells.len() {
+            let (o, k) = (index / kernels, index % kernels);
+            let here: Vec<&&Expectation> = current.iter().filter(|known| known.is_about(record, o, k)).collect();
+            for program in &mut record.cells[index].programs {
+                let (verdict, cause) = (program.verdict, program.cause);
+                // A failure of the machine is nothing that anyone expects.
+                let can_be = verdict.is_finding() && verdict != Verdict::HarnessError;
+                let mut mine = here.iter().filter(|known| known.program.matches(&program.name));
+                let known = mine.find(|known| can_be && known.foresees(verdict, cause));
+                program.expected = known.map(|known| match &known.link {
+                    Some(link) => format!("{} ({link})", known.reason),
+                    None => known.reason.clone(),
+                });
+            }
+        }
     }
 
     /// Adds those of another file.

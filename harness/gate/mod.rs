@@ -1,4 +1,4 @@
-//! The gate: whether a run is good enough to go on. [`decide`] weighs a record against what is expected of it and against a
+//! The gate: whether a run passes. [`decide`] weighs a record against what is expected of it and against a
 //! baseline; every [`Decision`] names the cell and the reason.
 
 mod decide;
@@ -6,6 +6,7 @@ mod decision;
 mod expectation;
 mod limits;
 mod scope;
+mod written_name;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

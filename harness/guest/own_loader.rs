@@ -1,6 +1,6 @@
 //! [`apply`]: does to an object what its own loader does, between opening and preparing it.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, CString, c_char};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::pins;
@@ -16,23 +16,52 @@ pub struct Refused {
     pub error: Option<Error>,
 }
 
-/// Applies it, and returns what has to live until the object is prepared: the maps that those in maps are like.
-pub fn apply(open: &mut OpenObject, loading: &LoadingRecord) -> Result<Vec<OwnedFd>, Refused> {
+/// What applying it left.
+#[derive(Default)]
+pub struct Applied {
+    /// Has to live until the object is prepared: the maps that those in maps are like.
+    pub held: Vec<OwnedFd>,
+    /// Programs whose targets the kernel does not have, and the targets.
+    pub missing_targets: Vec<(String, String)>,
+}
+
+/// Applies it.
+pub fn apply(open: &mut OpenObject, loading: &LoadingRecord) -> Result<Applied, Refused> {
     let refused = |what: String| move |error| Refused { what, error };
+    let mut applied = Applied::default();
     for one in &loading.programs {
         let what = format!("program `{}`", one.program);
         let mut program = open.progs_mut().find(|program| program.name() == one.program.as_str());
         let program = program.as_mut().ok_or_else(|| refused(what.clone())(None))?;
-        set_program(program, one).map_err(Some).map_err(refused(what))?;
+        set_program(program, one).map_err(Some).map_err(refused(what.clone()))?;
+        // A function of another program is set when that is loaded.
+        if let Some(target) = one.target.as_ref().filter(|_| one.target_program.is_none()) {
+            match set_target(program, target) {
+                Ok(()) => {}
+                // One program lacks its target; the others of the object do not.
+                Err(libc::ESRCH | libc::ENOENT) => {
+                    applied.missing_targets.push((one.program.clone(), target.clone()));
+                }
+                Err(errno) => return Err(refused(what)(Some(Error::from_raw_os_error(errno)))),
+            }
+        }
     }
-    let mut held = Vec::new();
     for one in &loading.maps {
         let what = format!("map `{}`", one.map);
         let mut map = open.maps_mut().find(|map| map.name() == one.map.as_str());
         let map = map.as_mut().ok_or_else(|| refused(what.clone())(None))?;
-        held.extend(set_map(map, one).map_err(Some).map_err(refused(what))?);
+        applied.held.extend(set_map(map, one).map_err(Some).map_err(refused(what))?);
     }
-    Ok(held)
+    Ok(applied)
+}
+
+/// Sets the function that a program is loaded for. `Err` is the errno, positive.
+fn set_target(program: &mut OpenProgramMut<'_>, target: &str) -> Result<(), i32> {
+    let target = CString::new(target).map_err(|_| libc::EINVAL)?;
+    // SAFETY: the pointer is that of a program whose object is open and has not been prepared; the string lives for the call.
+    let result =
+        unsafe { sys::bpf_program__set_attach_target(program.as_libbpf_object().as_ptr(), 0, target.as_ptr()) };
+    if result == 0 { Ok(()) } else { Err(-result) }
 }
 
 fn set_program(program: &mut OpenProgramMut<'_>, loading: &ProgramLoading) -> Result<(), Error> {
@@ -58,10 +87,6 @@ fn set_program(program: &mut OpenProgramMut<'_>, loading: &ProgramLoading) -> Re
         // That of its section is one of another type, and the kernel takes none.
         // SAFETY: as above.
         succeeded(unsafe { sys::bpf_program__set_expected_attach_type(raw, 0) })?;
-    }
-    // A function of another program is set when that is loaded.
-    if let Some(target) = loading.target.as_ref().filter(|_| loading.target_program.is_none()) {
-        program.set_attach_target(0, Some(target.clone()))?;
     }
     Ok(())
 }

@@ -1,13 +1,12 @@
 //! [`prepare`]: opens an object and lets libbpf do everything that comes before the first program is loaded.
 
 use std::borrow::Cow;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use libbpf_rs::{AsRawLibbpf, ErrorKind, ObjectBuilder, OpenObject};
 
 use super::loader::Request;
-use super::own_loader::{self, Refused};
+use super::own_loader::{self, Applied, Refused};
 use super::reused::{ReusedMaps, not_taken};
 use super::symbols::weaken;
 use super::targets::Targets;
@@ -123,7 +122,8 @@ pub fn prepare(
             builder.btf_custom_path(types).map_err(|error| Failure::of(false, &error))?;
         }
         let mut open = builder.open_memory(&bytes).map_err(|error| Failure::of(false, &error))?;
-        let _held = set_up(&mut open, &request.setup)?;
+        let applied = set_up(&mut open, &request.setup)?;
+        targets.lack(&applied.missing_targets);
         let struct_ops = switch(&mut open, which, &request.setup.loading, &left_out)?;
         // Last: they take other names.
         if let Err((map, errno)) = reused.give(&mut open) {
@@ -170,8 +170,8 @@ pub fn prepare(
     }
 }
 
-/// Sets variables, and what else a loader sets between opening and loading. Returns what has to live until the object is prepared.
-fn set_up(open: &mut OpenObject, setup: &ObjectSetup) -> Result<Vec<OwnedFd>, Failure> {
+/// Sets variables, and what else a loader sets between opening and loading.
+fn set_up(open: &mut OpenObject, setup: &ObjectSetup) -> Result<Applied, Failure> {
     let lost = |what: String| {
         let lines = vec![Line { level: Level::Warn, text: format!("libbpf has nothing for {what}") }];
         Failure { opened: true, errno: libc::ENOENT, lines }

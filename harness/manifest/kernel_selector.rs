@@ -32,10 +32,11 @@ impl KernelSelector {
         Ok(KernelSelector { text: text.to_owned(), conditions: parse(base, text)?, build })
     }
 
-    /// Whether it chooses the kernel `name` out of `names`.
-    pub fn chooses(&self, name: &str, names: &[&str]) -> bool {
+    /// Whether it chooses the kernel `name` out of `names`. Ranges choose a kernel without a number in its name by the release that it is
+    /// known to have.
+    pub fn chooses(&self, name: &str, release: Option<&str>, names: &[&str]) -> bool {
         let is_build = self.build.as_deref().is_none_or(|build| split_name(name).1 == Some(build));
-        let meets = |condition: &Condition| condition.is_met_by(name, &|| latest(names.iter().copied()));
+        let meets = |condition: &Condition| condition.is_met_by(name, release, &|| latest(names.iter().copied()));
         is_build && self.conditions.iter().all(meets)
     }
 }
@@ -49,13 +50,18 @@ mod tests {
         let names = ["6.1", "el-8@4.18.0-477.el8", "el-8@4.18.0-553.el8", "mine"];
         let chosen = |text: &str| {
             let selector = KernelSelector::parse(text).unwrap();
-            names.into_iter().filter(|name| selector.chooses(name, &names)).collect::<Vec<_>>()
+            names.into_iter().filter(|name| selector.chooses(name, None, &names)).collect::<Vec<_>>()
         };
         for text in ["el:8", "el-8", "el:8@all", "4.18", "<5.0", "el-*"] {
             assert_eq!(chosen(text), names[1..3], "{text}");
         }
         assert_eq!(chosen("el:8@4.18.0-553.el8"), names[2..3]);
         assert_eq!((chosen("latest"), chosen("6.1")), (names[..1].to_vec(), names[..1].to_vec()));
+        // A name without a number is in a range by what it is.
+        let mine = |text: &str, release| KernelSelector::parse(text).unwrap().chooses("mine", release, &names);
+        assert!(mine(">=6.1", Some("6.12.90-acme")) && !mine("<6.1", Some("6.12.90-acme")));
+        assert!(!mine(">=6.1", None) && !mine("6.12", Some("6.12.90-acme")) && !mine("latest", Some("9.9")));
+        assert!(!KernelSelector::parse(">=6.1").unwrap().chooses("el-8@4.18.0-477.el8", Some("6.12"), &names));
         assert!(KernelSelector::parse("el:8@last:5").unwrap_err().to_string().contains("already selected"));
     }
 }

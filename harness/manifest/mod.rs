@@ -3,6 +3,7 @@
 mod builds;
 pub mod catalogue;
 mod declaration;
+mod disk_image;
 mod image_reference;
 mod kernel_selector;
 mod limits;
@@ -31,6 +32,8 @@ use crate::record::MachineSettings;
 
 pub use builds::{Builds, MOST_BUILDS, split_name};
 pub use catalogue::Catalogue;
+pub(crate) use disk_image::VERSION;
+pub use disk_image::{DiskImage, ImageProof, ImageSignature, NewestVersion, ServedImage};
 pub use image_reference::ImageReference;
 pub(crate) use image_reference::is_this_machine;
 pub use kernel_selector::KernelSelector;

@@ -103,7 +103,7 @@ impl Manifest {
             let (base, builds) = split_builds(selector).map_err(malformed)?;
             let conditions = parse(base, selector)?;
             let is_meant = |kernel: &KernelSpec| {
-                conditions.iter().all(|condition| condition.is_met_by(&kernel.name, &|| self.latest()))
+                conditions.iter().all(|condition| condition.is_met_by(&kernel.name, None, &|| self.latest()))
             };
             let meant: Vec<usize> = (0..self.kernels.len()).filter(|&at| is_meant(&self.kernels[at])).collect();
             if meant.is_empty() {
@@ -213,13 +213,14 @@ fn release_in(name: &str) -> Option<KernelRelease> {
 }
 
 impl Condition {
-    /// Whether the kernel `name` meets it, where `latest` tells which of all is the highest.
-    pub fn is_met_by<'a>(&self, name: &str, latest: &dyn Fn() -> Option<&'a str>) -> bool {
+    /// Whether the kernel `name` meets it, where `latest` tells which of all is the highest. A range compares the number in the name, or
+    /// else `known`, the release that the kernel is known to have.
+    pub fn is_met_by<'a>(&self, name: &str, known: Option<&str>, latest: &dyn Fn() -> Option<&'a str>) -> bool {
         let (release, kernel) = (release_in(name), split_name(name).0);
         match self {
             Condition::All => true,
             Condition::Latest => latest() == Some(name),
-            Condition::Compare(bound, orders) => release.is_some_and(|release| {
+            Condition::Compare(bound, orders) => release.or_else(|| known?.parse().ok()).is_some_and(|release| {
                 let order = match bound.is_series() {
                     true => release.series().cmp(&bound.series()),
                     false => release.cmp(bound),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::disk_image::DiskImage;
 use super::image_reference::ImageReference;
 use super::repository::{Keyring, Repository};
 
@@ -48,8 +49,8 @@ pub enum Source {
     Host,
     /// The kernel in a disk image of a distribution.
     Disk {
-        /// The image, in any format that `qemu-img` knows; absolute.
-        disk: PathBuf,
+        /// Where the image is.
+        disk: DiskImage,
         /// A glob of the release to take; the newest if there is none.
         release: Option<String>,
     },
@@ -170,7 +171,8 @@ impl fmt::Display for Source {
             Source::Tree { tree } | Source::Build { tree, version: None, .. } => write!(f, "{}", tree.display()),
             Source::Build { tree, version: Some(version), .. } => write!(f, "{version} of {}", tree.display()),
             Source::Host => Ok(()),
-            Source::Disk { disk, .. } => write!(f, "{}", disk.display()),
+            Source::Disk { disk: DiskImage::Path(path), .. } => write!(f, "{}", path.display()),
+            Source::Disk { disk: DiskImage::Server(image), .. } => f.write_str(&image.url),
             Source::Package { files } => f.write_str(files.first().map_or("", |first| first.name())),
             Source::Oci { image } => write!(f, "{image}"),
             Source::Btf { place: BtfPlace::Path(path), .. } => write!(f, "{}", path.display()),

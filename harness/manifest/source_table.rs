@@ -20,7 +20,11 @@ pub(super) const SOURCES: [(&str, &[&str], &[&str]); 13] = [
     ("tree", &["tree"], &[]),
     ("build", &["tree"], &["version", "config"]),
     ("host", &[], &[]),
-    ("disk", &["disk"], &["release"]),
+    (
+        "disk",
+        &["disk"],
+        &["release", "sha256", "checksums", "signature", "keyring", "fingerprints", "version-url", "version-after"],
+    ),
     ("package", &["files"], &["sha256"]),
     ("oci", &["image"], &[]),
     ("btf", &[], &["btf", "package", "suites", "file", "release"]),
@@ -187,18 +191,6 @@ impl<'t> SourceTable<'_, 't> {
         }
         let version = version.map(|(version, _)| version.to_owned());
         Some(Source::Build { tree: self.absolute(reader, "tree")?, version, config })
-    }
-
-    fn disk(&self, reader: &mut TableReader<'t>) -> Option<Source> {
-        let release = reader.string(self.section, "release");
-        if let Some((release, place)) = &release
-            && glob::Pattern::new(release).is_err()
-        {
-            let hint = "write `release = \"6.8.*-generic\"`".to_owned();
-            self.problem(reader, place.start, &format!("`{release}` is not a glob"), Some(hint));
-        }
-        let release = release.map(|(release, _)| release.to_owned());
-        Some(Source::Disk { disk: self.absolute(reader, "disk")?, release })
     }
 
     fn package(&self, reader: &mut TableReader<'t>) -> Option<Source> {

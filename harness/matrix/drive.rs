@@ -13,18 +13,20 @@ use crate::timestamp;
 /// How soon it is seen that the user wants to stop.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Does `work` and folds its events into `record`, which is saved in `folder` as results arrive. `observe` sees each event.
+/// Does `work` and folds its events into `record`, which is saved in `folder` as results arrive. `observe` sees each event, and each of
+/// `notices` first.
 ///
 /// # Errors
 /// The record could not be saved before the work began, or the work could not begin.
 pub(super) fn drive(
     record: RunRecord,
+    notices: &[String],
     folder: &Path,
     stop: &Stop,
     observe: &mut dyn FnMut(&Event),
     work: impl FnOnce(&Sender<Event>) -> Result<(), RunError> + Send,
 ) -> Result<RunRecord, MatrixError> {
-    for notice in &record.notices {
+    for notice in notices {
         observe(&Event::Notice(notice.clone()));
     }
     let mut collector = Collector::new(record, folder.to_owned())?;
@@ -41,7 +43,7 @@ pub(super) fn drive(
                         unsaved.get_or_insert(error);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => observe(&Event::Waiting),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             // At once, not at the end: a second signal may end this process by force.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::error::MatrixError;
 use super::input::Input;
 use super::project::Project;
+use crate::gate::Expectations;
 use crate::manifest::ImageReference;
 use crate::object::{BpfObject, Place, find_in};
 use crate::source::{SCHEME, Unpacked};
@@ -23,6 +24,8 @@ pub struct Inputs {
     pub notices: Vec<String>,
     /// What suite files say of the objects.
     pub settings: Settings,
+    /// The failures that suite files expect.
+    pub expectations: Expectations,
     /// Where the objects were looked for.
     pub(super) places: Vec<Place>,
 }
@@ -74,8 +77,9 @@ impl Project {
             }
         }
         let found = find_in(&places).map_err(MatrixError::Objects)?;
-        let mut settings = Settings::default();
+        let (mut settings, mut expectations) = (Settings::default(), Expectations::default());
         for (suite, own) in &suites {
+            expectations.extend(suite.expectations()?);
             let mut of_suite = suite.settings(&found.objects)?;
             let is_own = |object: &&BpfObject| own.iter().any(|place| place.file(&object.origin.path).is_some());
             let machine = suite.machine()?;
@@ -90,7 +94,7 @@ impl Project {
             settings.merge(of_suite).map_err(MatrixError::SaidTwice)?;
         }
         notices.extend(found.notices);
-        Ok(Inputs { objects: found.objects, notices, settings, places })
+        Ok(Inputs { objects: found.objects, notices, settings, expectations, places })
     }
 }
 

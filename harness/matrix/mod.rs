@@ -39,6 +39,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc::Sender;
 
 use crate::event::Event;
+use crate::gate::{Expectations, GateLimits};
 use crate::manifest::{KernelSpec, ModuleChoice};
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
@@ -136,6 +137,8 @@ pub struct Work {
     pub plan: Plan,
     /// What the user should know before it begins.
     pub notices: Vec<String>,
+    /// The failures that are expected: the record says so, and they do not count.
+    pub expectations: Expectations,
     /// Which part of a matrix the plan is.
     pub partition: Option<PartitionRecord>,
 }
@@ -143,7 +146,7 @@ pub struct Work {
 impl Work {
     /// A plan that is a whole matrix.
     pub fn new(plan: Plan, notices: Vec<String>) -> Work {
-        Work { plan, notices, partition: None }
+        Work { plan, notices, expectations: Expectations::default(), partition: None }
     }
 }
 
@@ -197,7 +200,7 @@ impl<'a> Matrix<'a> {
         let mut inputs = self.project.inputs(inputs, self.options.offline, say)?;
         self.project.assign_loaders(&mut inputs, &self.options.loaders)?;
         self.project.apply_machines(&mut inputs, &self.options.machine)?;
-        let Inputs { objects, mut notices, mut settings, .. } = inputs;
+        let Inputs { objects, mut notices, mut settings, expectations, .. } = inputs;
         notices.extend(self.project.without_btf(&kernels));
         notices.extend(self.project.to_be_fetched(&kernels));
         settings.least_privileges |= self.options.least_privileges;
@@ -211,7 +214,7 @@ impl<'a> Matrix<'a> {
         }
         self.project.tools()?;
         let partition = self.options.partition.map(|part| plan.keep(part));
-        Ok(Work { plan, notices, partition })
+        Ok(Work { plan, notices, expectations, partition })
     }
 
     /// Chooses the accelerator, by a test boot of one of these kernels if KVM is not proven yet. It is chosen once; `say` gets a
@@ -264,6 +267,7 @@ impl<'a> Matrix<'a> {
             advice::advise(&mut record, &work.plan, self.project);
             advice::prove_settings(&mut record);
         }
+        work.expectations.mark(&mut record, GateLimits::now().today);
         Ok(record)
     }
 
@@ -326,7 +330,7 @@ impl<'a> Matrix<'a> {
     ) -> Result<RunRecord, MatrixError> {
         let (logs, jobs) = (Logs::new(logs), self.jobs(&work.plan));
         let context = self.run_context(&work.plan, &jobs, &logs)?;
-        drive::drive(record, live, &self.stop, observe, |events| run(&context, events))
+        drive::drive(record, &work.notices, live, &self.stop, observe, |events| run(&context, events))
     }
 
     /// How many guests run at once.

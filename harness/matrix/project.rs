@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::error::{MOST_OF_ARCHIVE, MatrixError};
 use super::places::Places;
-use crate::manifest::{BtfPlace, Catalogue, KernelSpec, Manifest, ManifestPlace, Profiles, Source};
+use crate::manifest::{BtfPlace, Catalogue, DiskImage, KernelSpec, Manifest, ManifestPlace, Profiles, Source};
 use crate::source::{BtfFile, LockFile};
 use crate::store::{Store, StoredFolder, StoredKernel};
 use crate::vm::{Deadlines, ToolPaths, Toolchain, ToolchainError};
@@ -162,7 +162,7 @@ impl Project {
     /// What has to be done by hand before some of these kernels can be had: their disk images are not there.
     pub fn to_be_fetched(&self, kernels: &[KernelSpec]) -> Vec<String> {
         let line = |spec: &KernelSpec| {
-            let Source::Disk { disk, .. } = &spec.source else { return None };
+            let Source::Disk { disk: DiskImage::Path(disk), .. } = &spec.source else { return None };
             let entry = self.manifest.catalogue.entry_of(&spec.name).filter(|entry| !entry.note.is_empty())?;
             (!disk.exists()).then(|| format!("kernel `{}`: {}", spec.name, entry.note))
         };

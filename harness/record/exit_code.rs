@@ -46,11 +46,15 @@ pub fn of(record: &RunRecord) -> u8 {
         for (p, program) in cell.programs.iter().enumerate() {
             match program.verdict.blame() {
                 Blame::Nobody => proven |= program.verdict.is_pass(),
-                Blame::Object | Blame::Kernel => failed |= record.fails(o, k, p),
+                Blame::Object | Blame::Kernel => {
+                    failed |= record.fails(o, k, p);
+                    // What was expected came about.
+                    proven |= program.expected.is_some();
+                }
                 Blame::Harness if program.verdict == Verdict::NotRun => {
                     unjudged |= !kernel.is_done_without() && !record.objects[o].loading.leaves_out(&program.name);
                 }
-                Blame::Harness => unjudged = true,
+                Blame::Harness => unjudged |= program.verdict != Verdict::HarnessLimit || program.expected.is_none(),
             }
         }
     }

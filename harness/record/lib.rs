@@ -227,6 +227,9 @@ pub struct ProgramRecord {
     /// What to do about it where BTF has no answer, as whole sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
+    /// The reason of the `[[expect]]` table that excuses the failure, if one did when it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
 }
 
 impl ProgramRecord {
@@ -253,6 +256,7 @@ impl ProgramRecord {
             predicted: None,
             explanation: None,
             hints: Vec::new(),
+            expected: None,
         }
     }
 }

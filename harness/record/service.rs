@@ -72,10 +72,13 @@ impl RunRecord {
         }
     }
 
-    /// Why the failure of a program is accepted: it is optional, or an alternative that a suite declares works. `None` for any
-    /// other failure, and for a program that did not fail. Reads well behind a verdict.
+    /// Why the failure of a program is accepted: it is expected, it is optional, or an alternative that a suite declares works. `None`
+    /// for any other failure, and for a program that did not fail. Reads well behind a verdict.
     pub fn excuse(&self, object: usize, kernel: usize, program: usize) -> Option<String> {
-        self.cell(object, kernel).programs.get(program).filter(|record| failed(record))?;
+        let record = self.cell(object, kernel).programs.get(program).filter(|record| failed(record))?;
+        if let Some(reason) = &record.expected {
+            return Some(format!("expected: {reason}"));
+        }
         self.own_excuse(object, kernel, program).or_else(|| {
             let name = &self.objects[object].name;
             self.by_alternative(AlternativeKind::Objects, name, kernel, |member| member.object == *name)

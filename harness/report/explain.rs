@@ -2,6 +2,7 @@
 //! what to do about it.
 
 mod advice;
+mod complexity_hint;
 mod loader_hint;
 mod log;
 mod machine_hint;
@@ -99,6 +100,7 @@ pub fn hints(facts: &CellFacts<'_>, program: &ProgramRecord) -> Vec<String> {
     if hints.is_empty() {
         hints = map_hint::map_hint(facts, program);
     }
+    hints.extend(complexity_hint::complexity_hint(facts, program));
     hints.extend(machine_hint::machine_hint(program));
     hints.extend(way_out(program).map(str::to_owned));
     hints.extend(privileges_hint(program));

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::place::{SourceLocation, place};
 use super::reused;
-use super::table::{change, kernels, nameless, names, shown_kernels};
+use super::table::{all_programs, change, kernels, nameless, names, shown_kernels};
 use super::text::{one_line, shorten_middle};
 use crate::checksum;
 use crate::judge::same_everywhere;
@@ -277,7 +277,7 @@ fn finding_of(record: &RunRecord, shown: &[usize], o: usize, group: Group<'_>) -
     let Group { programs, kernels: affected, first, since, place } = group;
     let programs: Vec<String> = programs.into_iter().map(one_line).collect();
     let named = match programs.len() {
-        all if all > 1 && all == record.objects[o].programs.len() => format!("all {all} programs"),
+        all if all > 1 && all == record.objects[o].programs.len() => all_programs(all),
         _ => names(&programs),
     };
     let story = since.unwrap_or_else(|| {

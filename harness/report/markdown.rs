@@ -12,8 +12,8 @@ use super::run_cost;
 use super::summary::{RunAnswer, Summary};
 use super::table::{columns, shown_kernels};
 use super::text::{counted, one_line};
+use crate::record::RunRecord;
 use crate::record::Verdict;
-use crate::record::{CellRecord, ObjectRecord, RunRecord};
 
 /// Bytes. GitHub refuses comments of more than 65,536 characters; a step summary may be longer.
 const LIMIT: usize = 60_000;
@@ -125,7 +125,15 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
         FindingKind::KernelWarning,
         FindingKind::Reused,
     ];
-    let rest = listed(&|finding| finding.level > FindingLevel::Error && !elsewhere.contains(&finding.kind));
+    let is_allowed = |finding: &Finding| {
+        let is_failure = matches!(finding.kind, FindingKind::Program(verdict, _) if verdict.is_failure());
+        is_failure && finding.level > FindingLevel::Error
+    };
+    let allowed = listed(&is_allowed);
+    page.section(LIMIT, "Failures that the suite allows", &[], &allowed, "failure");
+    let rest = listed(&|finding| {
+        finding.level > FindingLevel::Error && !elsewhere.contains(&finding.kind) && !is_allowed(finding)
+    });
     page.section(LIMIT, "Could not be judged", &[], &rest, "item");
     let (head, rows) = kernels(record);
     page.section(LIMIT, "Kernels", &head, &rows, "kernel");
@@ -165,17 +173,19 @@ fn matrix(record: &RunRecord) -> (Vec<String>, Vec<String>) {
     let names: Vec<String> = shown.iter().map(|&k| in_table(&escaped(&record.kernels[k].name))).collect();
     let head = vec![format!("| object | {} |", names.join(" | ")), format!("|---|{}", "---|".repeat(shown.len()))];
     let row = |o: usize| {
-        let cells: Vec<String> = shown.iter().map(|&k| cell(&record.objects[o], record.cell(o, k))).collect();
+        let cells: Vec<String> = shown.iter().map(|&k| cell(record, o, k)).collect();
         let name = if record.objects[o].broken.is_some() { " (cannot be read)" } else { "" };
         format!("| {}{name} | {} |", in_table(&escaped(&short_name(&record.objects[o].name))), cells.join(" | "))
     };
     (head, (0..record.objects.len()).map(row).collect())
 }
 
-fn cell(object: &ObjectRecord, cell: &CellRecord) -> String {
+fn cell(record: &RunRecord, o: usize, k: usize) -> String {
+    let (object, cell) = (&record.objects[o], record.cell(o, k));
     let loaded = cell.programs.iter().filter(|program| program.verdict.is_pass()).count();
     let total = cell.programs.iter().filter(|program| !object.loading.leaves_out(&program.name)).count();
-    let failed = cell.programs.iter().any(|program| program.verdict.is_failure());
+    let failed = (0..cell.programs.len()).any(|p| record.fails(o, k, p));
+    let allowed = (0..cell.programs.len()).filter(|p| record.excuse(o, k, *p).is_some()).count();
     if let Some(prediction) = &cell.prediction {
         let resolve = prediction.programs.iter().filter(|outcome| outcome.resolves()).count();
         return format!("*predicted: {resolve}/{total} resolve*");
@@ -184,6 +194,9 @@ fn cell(object: &ObjectRecord, cell: &CellRecord) -> String {
     let sign = match () {
         () if failed => "❌",
         () if total > 0 && loaded == total && whole => "✅",
+        () if allowed > 0 && loaded + allowed == total => {
+            return format!("✅ {loaded}/{total}, {allowed} allowed to fail");
+        }
         () if total > 0 && loaded == total => "❌ not whole",
         () if cell.programs.iter().all(|program| program.verdict == Verdict::NotRun) => return "– not run".to_owned(),
         () => "⚠️",

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -17,6 +17,10 @@ use crate::record::Verdict;
 
 /// How often a kernel's spinner turns, to show that corematrix is alive.
 const TICK: Duration = Duration::from_millis(250);
+/// How long a step takes before a log gets a line that it is still under way, and how long until the next one.
+const STILL: Duration = Duration::from_secs(20);
+/// How long a step takes before a terminal shows for how long already.
+const LONG: Duration = Duration::from_secs(5);
 
 /// The live view. Feed it every event with [`Progress::on`] and end it with [`Progress::finish`].
 pub struct Progress {
@@ -28,8 +32,11 @@ pub struct Progress {
 /// What is known about a kernel so far.
 struct KernelLine {
     name: String,
-    /// What it is doing, for the terminal's line.
+    /// What it is doing, for the terminal's line, and since when.
     doing: String,
+    since: Instant,
+    /// What takes time, by object: a boot belongs to none.
+    steps: BTreeMap<Option<usize>, Step>,
     cells_done: usize,
     /// Results of the objects being loaded, by object and program; a program that is tried again counts once.
     current: BTreeMap<(usize, usize), Verdict>,
@@ -42,6 +49,24 @@ struct KernelLine {
     is_out: bool,
     /// Its line on the terminal while there is something to say.
     bar: Option<ProgressBar>,
+}
+
+impl KernelLine {
+    /// What stands on the terminal's line.
+    fn line(doing: &str, failed: usize) -> String {
+        match failed {
+            0 => doing.to_owned(),
+            failed => format!("{doing} ({failed} failed so far)"),
+        }
+    }
+}
+
+/// Something that takes time.
+struct Step {
+    what: String,
+    began: Instant,
+    /// When a log last got a line about it.
+    said: Instant,
 }
 
 struct ObjectView {
@@ -74,6 +99,8 @@ impl Progress {
         let kernel = |name: &String| KernelLine {
             name: one_line(name),
             doing: String::new(),
+            since: Instant::now(),
+            steps: BTreeMap::new(),
             cells_done: 0,
             current: BTreeMap::new(),
             restored: false,
@@ -105,14 +132,16 @@ impl Progress {
             Event::KernelReady { kernel, identity, .. } => {
                 self.doing(*kernel, format!("{} is ready", one_line(&identity.release)));
             }
-            Event::Booting { kernel, attempt } => self.doing(
-                *kernel,
-                match attempt {
+            Event::Booting { kernel, attempt } => {
+                let what = match attempt {
                     0 | 1 => "booting".to_owned(),
                     again => format!("booting, attempt {again}"),
-                },
-            ),
+                };
+                self.begin(*kernel, None, what.clone());
+                self.doing(*kernel, what);
+            }
             Event::Booted { kernel, took, .. } => {
+                self.end(*kernel, None);
                 self.line(*kernel, &format!("booted in {:.1}s", took.as_secs_f64()));
                 self.doing(*kernel, "booted".to_owned());
             }
@@ -126,6 +155,7 @@ impl Progress {
             Event::KernelNote { kernel, note } => self.line(*kernel, &one_line(note)),
             Event::KernelFailed { kernel, state } => self.kernel_failed(*kernel, state),
             Event::GuestLost { kernel, reason } => {
+                self.end(*kernel, None);
                 self.line(*kernel, &format!("guest lost: {}", one_line(reason)));
                 self.doing(*kernel, "starting another guest".to_owned());
             }
@@ -134,12 +164,18 @@ impl Progress {
                     view.current.retain(|(running, _), _| running != object);
                 }
                 let place = self.place(*kernel, *object);
+                self.begin(*kernel, Some(*object), place.clone());
                 self.doing(*kernel, place);
             }
             Event::ProgramStarted { kernel, object, program } => {
                 let place = self.place(*kernel, *object);
                 let programs = self.objects.get(*object).map_or(0, |object| object.programs);
-                self.doing(*kernel, format!("{place}: program {}/{programs}", program.saturating_add(1)));
+                let doing = format!("{place}: program {}/{programs}", program.saturating_add(1));
+                let steps = self.kernels.get_mut(*kernel).map(|view| &mut view.steps);
+                if let Some(step) = steps.and_then(|steps| steps.get_mut(&Some(*object))) {
+                    step.what.clone_from(&doing);
+                }
+                self.doing(*kernel, doing);
             }
             Event::ProgramDone { kernel, object, program, record } => {
                 if let Some(view) = self.kernels.get_mut(*kernel) {
@@ -163,6 +199,7 @@ impl Progress {
             }
             Event::KernelPredicted { kernel, state, .. } => self.kernel_predicted(*kernel, state),
             Event::Saved { .. } | Event::CellPredicted { .. } => {}
+            Event::Waiting => self.wait(Instant::now()),
             Event::Unsaved(error) => self.print(&format!("warning: {}", one_line(error))),
             Event::Notice(text) => self.print(&format!("notice: {}", one_line(text))),
         }
@@ -208,6 +245,7 @@ impl Progress {
     }
 
     fn cell_done(&mut self, kernel: usize, object: usize, observed: Option<&str>) {
+        self.end(kernel, Some(object));
         let of_all = self.objects.len();
         let name = self.objects.get(object).map_or("?", |object| object.name.as_str());
         let Some(view) = self.kernels.get_mut(kernel) else {
@@ -229,6 +267,41 @@ impl Progress {
         match failed + not_run {
             0 => self.line(kernel, &line),
             _ => self.remark(kernel, &line),
+        }
+    }
+
+    /// Shows what has been under way for long.
+    fn wait(&mut self, now: Instant) {
+        let mut lines = Vec::new();
+        for view in &mut self.kernels {
+            if let Some(bar) = &view.bar
+                && now.saturating_duration_since(view.since) >= LONG
+            {
+                let line = KernelLine::line(&view.doing, view.failed);
+                bar.set_message(format!("{line}, {} s", (now - view.since).as_secs()));
+            }
+            for step in view.steps.values_mut() {
+                if now.saturating_duration_since(step.said) >= STILL {
+                    step.said = now;
+                    lines.push(format!("[{}] {}: {} s", view.name, step.what, (now - step.began).as_secs()));
+                }
+            }
+        }
+        if matches!(self.screen, Screen::Lines(_)) {
+            lines.iter().for_each(|line| self.print(line));
+        }
+    }
+
+    fn begin(&mut self, kernel: usize, object: Option<usize>, what: String) {
+        if let Some(view) = self.kernels.get_mut(kernel) {
+            let now = Instant::now();
+            view.steps.insert(object, Step { what, began: now, said: now });
+        }
+    }
+
+    fn end(&mut self, kernel: usize, object: Option<usize>) {
+        if let Some(view) = self.kernels.get_mut(kernel) {
+            view.steps.remove(&object);
         }
     }
 
@@ -268,6 +341,7 @@ impl Progress {
             return;
         };
         view.doing = doing;
+        view.since = Instant::now();
         let bar = view.bar.get_or_insert_with(|| {
             let bar = bars.add(ProgressBar::no_length());
             if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {wide_msg}") {
@@ -277,13 +351,13 @@ impl Progress {
             bar.enable_steady_tick(TICK);
             bar
         });
-        bar.set_message(match view.failed {
-            0 => view.doing.clone(),
-            failed => format!("{} ({failed} failed so far)", view.doing),
-        });
+        bar.set_message(KernelLine::line(&view.doing, view.failed));
     }
 
     fn clear(&mut self, kernel: usize) {
+        if let Some(view) = self.kernels.get_mut(kernel) {
+            view.steps.clear();
+        }
         if let Some(bar) = self.kernels.get_mut(kernel).and_then(|view| view.bar.take()) {
             bar.finish_and_clear();
             if let Screen::Terminal(bars) = &self.screen {

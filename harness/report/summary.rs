@@ -83,14 +83,28 @@ impl Summary {
             record.kernels.iter().filter(|kernel| kernel.state != KernelState::Ready && !kernel.is_done_without());
         let needed_missing = needed_missing.count();
 
-        let kernels = counted(shown.len(), "kernel");
+        let everywhere = match &shown[..] {
+            [k] => format!("on {}", one_line(&record.kernels[*k].name)),
+            [_, _] => "on both kernels".to_owned(),
+            _ => format!("on all {} kernels", shown.len()),
+        };
+        let somewhere = match &shown[..] {
+            [_] => everywhere.clone(),
+            _ => format!("on at least one of {} kernels", shown.len()),
+        };
         let of_commands = !record.objects.is_empty() && record.objects.iter().all(ObjectRecord::is_command);
         let of_tests = record.objects.iter().any(ObjectRecord::has_tests);
         let noun = if of_tests { "test" } else { "program" };
         let (answer, sentence) = if failing > 0 && of_commands {
-            (RunAnswer::Broken, format!("The command fails on at least one of {kernels}"))
+            (RunAnswer::Broken, format!("The command fails {somewhere}"))
         } else if failing > 0 {
-            (RunAnswer::Broken, format!("{failing} of {} fail on at least one of {kernels}", counted(total, noun)))
+            let sentence = match (failing, total) {
+                (1, 1) => format!("The {noun} fails {somewhere}"),
+                (2, 2) => format!("Both {noun}s fail {somewhere}"),
+                (1, _) => format!("1 of {total} {noun}s fails {somewhere}"),
+                _ => format!("{failing} of {total} {noun}s fail {somewhere}"),
+            };
+            (RunAnswer::Broken, sentence)
         } else if not_whole > 0 {
             (RunAnswer::Broken, format!("{} cannot be loaded as a whole", counted(not_whole, "object")))
         } else if unjudged > 0 || needed_missing > 0 || total == 0 || shown.is_empty() {
@@ -99,13 +113,15 @@ impl Summary {
             (
                 RunAnswer::Everywhere,
                 format!(
-                    "{} on all of {kernels}",
+                    "{} {everywhere}",
                     match total {
                         _ if of_commands => "The command succeeds".to_owned(),
                         1 if of_tests => "The test passes".to_owned(),
+                        2 if of_tests => "Both tests pass".to_owned(),
                         _ if of_tests => format!("All {total} tests pass"),
                         _ if excused > 0 || left_out > 0 => "Every required program loads".to_owned(),
                         1 => "The program loads".to_owned(),
+                        2 => "Both programs load".to_owned(),
                         _ => format!("All {total} programs load"),
                     }
                 ),
@@ -260,8 +276,8 @@ mod tests {
         }];
         let all = [&good, &loud, &idle, &sample::record(), &sample::large(30, 12), &sample::large(0, 0)].map(summed_up);
         insta::assert_snapshot!(all.join("\n"), @"
-        Everywhere: The program loads on all of 2 kernels
-        Everywhere: The program loads on all of 2 kernels
+        Everywhere: The program loads on both kernels
+        Everywhere: The program loads on both kernels
           Kernels logged warnings while 1 object loaded
         NotProven: Nothing failed, but not everything could be judged
           1 kernel could not be used: 6.12

@@ -195,7 +195,7 @@ fn fold(record: &mut RunRecord, event: &Event) {
             }
             add_new(&mut kernel.notes, notes);
         }
-        Event::Unsaved(_) => {}
+        Event::Unsaved(_) | Event::Waiting => {}
         Event::Notice(text) => record.notices.push(text.clone()),
         Event::Fetching { .. }
         | Event::Booting { .. }

@@ -164,7 +164,12 @@ impl<'a> KernelModules<'a> {
             return Err(if missing == name {
                 let near: Vec<String> = files.like(name).into_iter().map(|one| format!("`{one}`")).collect();
                 let hint = if near.is_empty() { String::new() } else { format!("; there is {}", near.join(", ")) };
-                format!("the kernel has no module `{name}`, neither as a file nor built in{hint}")
+                match files.knows_built_in() {
+                    true => format!("the kernel has no module `{name}`, neither as a file nor built in{hint}"),
+                    false => format!(
+                        "the kernel has no file of a module `{name}`, and nothing lists what is built into it{hint}"
+                    ),
+                }
             } else {
                 format!("module `{name}` needs `{missing}`, which is not among the modules of the kernel")
             });

@@ -9,8 +9,10 @@ mod ext4;
 mod fat;
 mod initramfs;
 mod layout;
+mod packed;
 mod packing;
 mod partitions;
+pub(super) mod served;
 mod squashfs;
 mod tree;
 mod volume;
@@ -29,6 +31,7 @@ use self::partitions::corrupt;
 use self::tree::FileSystem;
 use self::volume::Volume;
 use crate::checksum;
+use crate::manifest::DiskImage;
 use crate::source::archive::bounded::UnpackRoom;
 use crate::source::kernel_files::KernelFiles;
 use crate::source::request::{Fetched, Request};
@@ -45,7 +48,8 @@ const OTHERS: [(&str, u64, &[u8]); 3] =
 /// What the disk has, all of it read only.
 struct Disk<'a> {
     request: &'a Request<'a>,
-    disk: &'a Path,
+    /// As messages call it.
+    disk: &'a str,
     work: PathBuf,
     systems: Vec<Box<dyn FileSystem>>,
     /// In which partition each of them lies.
@@ -54,9 +58,21 @@ struct Disk<'a> {
     unread: Vec<String>,
 }
 
-/// The kernel of a `Source::Disk`: the newest, or the newest whose release matches. It is the user's own and not pinned.
-pub(super) fn kernel(request: &Request<'_>, disk: &Path, wanted: Option<&str>) -> Result<StoredKernel, StoreError> {
-    let Request { store, what, step, .. } = request;
+/// The kernel of a `Source::Disk`: the newest, or the newest whose release matches.
+pub(super) fn kernel(
+    request: &Request<'_>,
+    disk: &DiskImage,
+    wanted: Option<&str>,
+) -> Result<StoredKernel, StoreError> {
+    match disk {
+        DiskImage::Path(path) => local(request, path, wanted),
+        DiskImage::Server(image) => served::kernel(request, image, wanted),
+    }
+}
+
+/// That of a file on this machine, which is the user's own and not pinned.
+fn local(request: &Request<'_>, disk: &Path, wanted: Option<&str>) -> Result<StoredKernel, StoreError> {
+    let Request { store, step, .. } = request;
     let Ok(file) = fs::metadata(disk) else {
         let reason = format!("`{}` does not exist", disk.display());
         return Err(request.unavailable(reason, "correct its path in the manifest"));
@@ -69,9 +85,22 @@ pub(super) fn kernel(request: &Request<'_>, disk: &Path, wanted: Option<&str>) -
     }
     let staging = Staging::new(&store.locks)?;
     step(format!("reading {}", disk.display()));
-    let raw = partitions::plain(request, disk, &staging.work())?;
-    let mut image =
-        Disk { request, disk, work: staging.work(), systems: Vec::new(), names: Vec::new(), unread: Vec::new() };
+    let delivery = delivered(request, (disk, &disk.display().to_string()), wanted, staging.work())?;
+    request.publish_unpinned(Fetched { key, delivery, staging, notes: Vec::new() })
+}
+
+/// Takes the kernel out of an image, which messages call by its second name.
+fn delivered(
+    request: &Request<'_>,
+    (file, shown): (&Path, &str),
+    wanted: Option<&str>,
+    work: PathBuf,
+) -> Result<Delivery, StoreError> {
+    let mut image = Disk { request, disk: shown, work, systems: Vec::new(), names: Vec::new(), unread: Vec::new() };
+    let unpacked = image.work.join("unpacked.img");
+    let is_packed = packed::unpack(file, &unpacked).map_err(|error| image.failure(error, &unpacked))?;
+    let file = if is_packed { &unpacked } else { file };
+    let raw = partitions::plain(request, (file, shown), &image.work)?;
     for partition in partitions::partitions(request, &raw)? {
         match open(&partition.volume) {
             Ok(systems) => {
@@ -82,12 +111,11 @@ pub(super) fn kernel(request: &Request<'_>, disk: &Path, wanted: Option<&str>) -
         }
     }
     let (at, found) = image.choose(wanted)?;
-    step(format!("unpacking {} of {}", found.release, disk.display()));
+    (request.step)(format!("unpacking {} of {shown}", found.release));
     let KernelFiles { image: file, config, modules } = image.take_out(at, &found)?;
-    let source = format!("disk: {} in {}", found.release, disk.display());
+    let source = format!("disk: {} in {shown}", found.release);
     let notes = image.unread.iter().map(|unread| format!("not all of the disk can be read: {unread}")).collect();
-    let delivery = Delivery { what: what.clone(), source, image: file, config, modules, notes };
-    request.publish_unpinned(Fetched { key, delivery, staging, notes: Vec::new() })
+    Ok(Delivery { what: request.what.clone(), source, image: file, config, modules, notes })
 }
 
 /// The file systems in a volume, none if nothing is known of it; for what cannot be read, the reason.
@@ -148,7 +176,7 @@ impl Disk<'_> {
     }
 
     fn without_kernel(&self, wanted: Option<&str>, has: &[String]) -> StoreError {
-        let disk = self.disk.display();
+        let disk = self.disk;
         if let Some(wanted) = wanted.filter(|_| !has.is_empty()) {
             let reason = format!("`{disk}` has no kernel `{wanted}`, only {}", has.join(", "));
             return self.request.unavailable(reason, "correct `release` in the manifest");

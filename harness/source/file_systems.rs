@@ -169,20 +169,36 @@ impl Request<'_> {
         image: &LockedPackage,
         work: &Path,
     ) -> Result<Option<(Package, PathBuf)>, StoreError> {
-        let Some(package) = self.package_with_modules(image)? else { return Ok(None) };
+        self.package_of_build(image, if is_split(image) { "linux-modules-" } else { "" }, work)
+    }
+
+    /// The package of a pinned build with the list of what is built in, downloaded, if that is another than the one with the modules and is still there.
+    pub(super) fn built_in_of(
+        &self,
+        image: &LockedPackage,
+        work: &Path,
+    ) -> Result<Option<(Package, PathBuf)>, StoreError> {
+        if is_split(image) { self.package_of_build(image, "linux-base-", work) } else { Ok(None) }
+    }
+
+    /// A package of the pinned build, downloaded: that with the image, or the one whose name begins so.
+    fn package_of_build(
+        &self,
+        image: &LockedPackage,
+        prefix: &str,
+        work: &Path,
+    ) -> Result<Option<(Package, PathBuf)>, StoreError> {
+        let release = kernel_packages::release_of(&image.name).unwrap_or_default();
+        let name = if prefix.is_empty() { image.name.clone() } else { format!("{prefix}{release}") };
+        let Some(package) = self.listed_package(image, &name)? else { return Ok(None) };
         Ok(self.fetch(&package, work)?.map(|deb| (package, deb)))
     }
 
-    /// The package of the pinned build that has its modules.
-    fn package_with_modules(&self, image: &LockedPackage) -> Result<Option<Package>, StoreError> {
-        let release = kernel_packages::release_of(&image.name).unwrap_or_default();
-        let name = match image.name.starts_with("linux-binary-") {
-            true => format!("linux-modules-{release}"),
-            false => image.name.clone(),
-        };
+    /// The package of this name and of the version of the image.
+    fn listed_package(&self, image: &LockedPackage, name: &str) -> Result<Option<Package>, StoreError> {
         for again in [false, true] {
             self.store.apt(self.archive).update(&self.what, &image.suite, again, self.step)?;
-            let listed = self.store.apt(self.archive).packages(&self.what, &image.suite, &regex_of_glob(&name))?;
+            let listed = self.store.apt(self.archive).packages(&self.what, &image.suite, &regex_of_glob(name))?;
             let found = listed.into_iter().find(|package| package.name == name && package.version == image.version);
             if found.is_some() {
                 return Ok(found);
@@ -190,6 +206,11 @@ impl Request<'_> {
         }
         Ok(None)
     }
+}
+
+/// Whether the image, the list of what is built in, and the modules are packages of their own.
+fn is_split(image: &LockedPackage) -> bool {
+    image.name.starts_with("linux-binary-")
 }
 
 impl List {

@@ -62,7 +62,7 @@ pub struct LockedPackage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LockedKernel {
-    /// `apt`, `rpm`, `apk`, `pacman`, `package`, `oci` or `mainline`.
+    /// `apt`, `rpm`, `apk`, `pacman`, `disk`, `package`, `oci` or `mainline`.
     pub source: String,
     /// What was asked for: the upstream version, the OCI image, or what tells the packages from others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,7 +77,7 @@ pub struct LockedKernel {
     /// SHA-256 of the BTF that an archive on a server gave it, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_btf_sha256: Option<String>,
-    /// The packages it was unpacked from, the one with the image first.
+    /// The packages it was unpacked from, the one with the image first; or the disk image.
     #[serde(default, rename = "package", skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<LockedPackage>,
 }

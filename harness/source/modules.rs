@@ -20,6 +20,9 @@ use crate::store::module_index;
 use crate::store::modules::{FUNCTIONS, GONE, TYPES, pack};
 use crate::store::{Store, StoredKernel};
 
+/// The list of modules that are built into the image.
+const BUILT_IN: &str = "/modules.builtin";
+
 /// Why a kernel's module files are not to be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoModuleFiles(pub String);
@@ -217,9 +220,10 @@ impl Request<'_> {
         let Some((package, deb)) = self.modules_of(image, work)? else { return Ok(None) };
         (self.step)(format!("reading the modules of {}", package.name));
         let tree = work.join("tree");
-        self.unpack(&package, &deb, &tree, &|path| {
-            kmod::module_name(path).is_some() || path.ends_with("/modules.builtin")
-        })?;
+        self.unpack(&package, &deb, &tree, &|path| kmod::module_name(path).is_some() || path.ends_with(BUILT_IN))?;
+        if let Some((package, deb)) = self.built_in_of(image, work)? {
+            self.unpack(&package, &deb, &tree, &|path| path.ends_with(BUILT_IN))?;
+        }
         let folders = ["usr/lib/modules", "lib/modules"].map(|folder| tree.join(folder));
         Ok(folders.iter().find_map(|folder| Some(fs::read_dir(folder).ok()?.flatten().next()?.path())))
     }

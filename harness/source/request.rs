@@ -110,6 +110,10 @@ impl Request<'_> {
             }
             Some(Source::Repository(repository)) => repository::newest_version(self, repository)?,
             Some(Source::Oci { image }) => oci::newest_digest(self, image)?,
+            Some(Source::Disk { disk, .. }) => match disk::served::newest(self, disk)? {
+                Some(newest) => newest,
+                None => return Ok(None),
+            },
             Some(Source::Mainline { version, mirror, keys }) if version.ends_with(".*") => {
                 let newest = mainline::newest_version(
                     self,

@@ -145,6 +145,11 @@ impl ModuleFiles {
         self.list.modules.contains_key(name)
     }
 
+    /// Whether it is known what is built into the image.
+    pub fn knows_built_in(&self) -> bool {
+        !self.list.built_in.is_empty()
+    }
+
     /// The modules and built-in names that are most like one that is unknown.
     pub fn like(&self, name: &str) -> Vec<String> {
         let known = self.list.modules.keys().chain(&self.list.built_in).map(String::as_str);

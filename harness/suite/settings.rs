@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::expectation::misplaced;
 use super::part::Objects;
 use super::{Mistake, Shape, Suite, SuiteError, line_of};
+use crate::gate::Expectations;
 use crate::loader::AssignedLoaders;
 use crate::manifest::ModuleChoice;
 use crate::object::BpfObject;
@@ -229,18 +230,37 @@ impl Suite {
         };
         let rows: Vec<(String, usize)> =
             rows.into_iter().filter_map(|row| object(&row).map(|object| (row, object))).collect();
-        let origin = |start: usize| format!("{}:{}", self.path.display(), line_of(&self.text, start));
-        for written in &self.written.expect {
-            let (start, entry) = (written.span().start, written.get_ref());
-            let known = entry.check(origin(start)).map_err(misplaced).map_err(self.at(start))?;
-            all.check_scope(&known.scope, &rows, entry.places()).map_err(self.at(start))?;
+        let Expectations { failures, warnings } = self.expectations()?;
+        for (written, known) in self.written.expect.iter().zip(&failures) {
+            let places = written.get_ref().places();
+            all.check_scope(&known.scope, &rows, places).map_err(self.at(written.span().start))?;
         }
-        for written in &self.written.allow_warning {
-            let (start, entry) = (written.span().start, written.get_ref());
-            let known = entry.check(origin(start)).map_err(misplaced).map_err(self.at(start))?;
-            all.check_scope(&known.scope, &rows, entry.places()).map_err(self.at(start))?;
+        for (written, known) in self.written.allow_warning.iter().zip(&warnings) {
+            let places = written.get_ref().places();
+            all.check_scope(&known.scope, &rows, places).map_err(self.at(written.span().start))?;
         }
         Ok(())
+    }
+
+    /// The failures that it expects, and the kernel warnings that it allows.
+    ///
+    /// # Errors
+    ///
+    /// A table of these is wrong; with its line.
+    pub fn expectations(&self) -> Result<Expectations, SuiteError> {
+        let origin = |start: usize| format!("{}:{}", self.path.display(), line_of(&self.text, start));
+        let mut all = Expectations::default();
+        for written in &self.written.expect {
+            let start = written.span().start;
+            let known = written.get_ref().check(origin(start)).map_err(misplaced);
+            all.failures.push(known.map_err(self.at(start))?);
+        }
+        for written in &self.written.allow_warning {
+            let start = written.span().start;
+            let known = written.get_ref().check(origin(start)).map_err(misplaced);
+            all.warnings.push(known.map_err(self.at(start))?);
+        }
+        Ok(all)
     }
 
     /// Places a mistake; `table` is where its table begins, for one that has no closer place.

@@ -302,7 +302,7 @@ fn what_does_not_fit_the_objects_is_named_with_its_line() {
 fn bad_words_are_named_by_the_reader() {
     let expect = "name = \"n\"\nobjects = [\"*.o\"]\n[[expect]]\nobject = \"a\"\nreason = \"r\"\n";
     let refusals = [
-        refusal(&format!("{expect}verdict = \"broken\"")),
+        refusal(&format!("{expect}verdict = 1")),
         refusal(&format!("{expect}becuase = \"x\"")),
         refusal("name = \"n\"\nobjects = [\"*.o\"]\nminimum_coverage = 1"),
         refusal("name = \"n\"\nobjects = [\"*.o\"]\n[[shape]]\nobject = \"a\"\nname = \"s\"\nmaps.x.entries = 1"),

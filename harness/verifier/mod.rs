@@ -6,6 +6,7 @@
 mod explanation;
 mod failure;
 mod fold;
+mod hottest_line;
 mod line;
 pub mod log_file;
 mod moment;
@@ -19,6 +20,7 @@ mod tests;
 pub use explanation::VerifierExplanation;
 pub use failure::VerifierFailure;
 pub use fold::{Folded, fold};
+pub use hottest_line::HottestLine;
 pub use moment::{Moment, Register, Visit};
 pub use parting::{LoggedSource, Parting, Said, WalkStep};
 pub use stack::{StackRounding, deepest_stack};

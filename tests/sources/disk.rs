@@ -15,7 +15,7 @@ const SECTOR: u64 = 512;
 const FIRST: u64 = 2048;
 
 /// An ext4 file system with these files.
-fn ext4(lab: &Lab, name: &str, files: &[(String, Vec<u8>)], mib: u64) -> PathBuf {
+pub(super) fn ext4(lab: &Lab, name: &str, files: &[(String, Vec<u8>)], mib: u64) -> PathBuf {
     let (folder, image) = (lab.path(name), lab.path(&format!("{name}.ext4")));
     lay_out(&folder, files);
     done(command("mkfs.ext4").args(["-q", "-F", "-d"]).arg(&folder).arg(&image).arg(format!("{mib}m")));

@@ -15,6 +15,7 @@ mod package;
 mod point_releases;
 mod proxy;
 mod repository;
+mod served_image;
 mod system_image;
 
 mod service;

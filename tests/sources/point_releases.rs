@@ -61,6 +61,12 @@ fn builds_of_a_kernel_are_run_and_searched_as_kernels_of_their_own() {
         "{}",
         ran.stdout
     );
+    // A failure of one build can be reproduced from its bundle.
+    let bundle = fs::read_dir(lab.out().join("bundles")).unwrap().next().unwrap().unwrap().path();
+    let mut repro = lab.tool("repro");
+    repro.arg(&bundle);
+    let reproduced = Run::start(repro, &lab.path("repro")).wait();
+    assert!(reproduced.stdout.contains("reproduced: "), "{}{}", reproduced.stdout, reproduced.stderr);
     // Each is pinned, and so is which they are.
     let lock = fs::read_to_string(lab.path("kernels.lock")).unwrap();
     assert!(lock.contains("\"el9@last:2\" = ") && lock.contains("[kernel.\"el9@6.1.0-51.el9\"]"), "{lock}");

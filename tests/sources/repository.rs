@@ -35,7 +35,8 @@ impl Key {
         fs::write(to, done(command("gpg").args(self.options()).args(["--armor", "--export"]))).unwrap();
     }
 
-    fn sign(&self, file: &Path, ending: &str) {
+    /// Signs a file, apart from it.
+    pub fn sign(&self, file: &Path, ending: &str) {
         let mut signature = file.to_owned().into_os_string();
         signature.push(ending);
         let armor = if ending == ".asc" { "--armor" } else { "--no-armor" };

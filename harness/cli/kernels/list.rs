@@ -1,16 +1,19 @@
 //! `corematrix kernels list`: the kernels of the manifest, what is pinned, and what the store has.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use bytesize::ByteSize;
 use clap::Args;
 use tabled::builder::Builder;
-use tabled::settings::Style;
+use tabled::settings::peaker::Priority;
+use tabled::settings::{Style, Width};
 
 use super::super::Common;
 use super::super::answer::{KernelList, ListedKernel, Print};
 use super::super::failure::Failure;
 use super::super::failure::store_failure;
+use super::super::run::width;
 use crate::manifest::{KernelSpec, split_name};
 use crate::matrix::Project;
 use crate::store::{NO_BTF_GIVEN, StoredFolder};
@@ -39,7 +42,7 @@ pub(in super::super) fn run(common: &Common, args: &ListArgs) -> Result<ExitCode
     let rows: Vec<Row> = chosen.iter().map(|spec| Row::of(&project, spec, &folders)).collect();
     match args.json {
         true => KernelList { kernels: rows.iter().map(Row::listed).collect() }.print()?,
-        false => println!("{}", table(&rows)),
+        false => println!("{}", table(&rows, std::io::stdout().is_terminal().then(width))),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -90,7 +93,8 @@ impl<'a> Row<'a> {
     }
 }
 
-fn table(rows: &[Row<'_>]) -> String {
+/// The kernels, a line each; in a terminal, whose width it is, lines that are too long are wrapped.
+fn table(rows: &[Row<'_>], width: Option<usize>) -> String {
     let mut table = Builder::default();
     table.push_record(["kernel", "matrix", "pinned release", "store", "BTF", "source"]);
     for row in rows {
@@ -108,5 +112,10 @@ fn table(rows: &[Row<'_>]) -> String {
         let btf = row.btf.unwrap_or("-").to_owned();
         table.push_record([row.spec.name.clone(), member.to_owned(), pinned, stored, btf, row.sources()]);
     }
-    table.build().with(Style::blank()).to_string()
+    let mut table = table.build();
+    table.with(Style::blank());
+    if let Some(width) = width {
+        table.with(Width::wrap(width).keep_words(true).priority(Priority::max(true)));
+    }
+    table.to_string()
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use crate::predict::{PredictedKernel, PredictedMatrix, Subject, stretches};
 use crate::record::PredictedOutcome;
+use crate::report::counted;
 
 /// All objects.
 pub(super) fn whole(subjects: &[Subject], matrix: &PredictedMatrix) -> String {
@@ -30,11 +31,12 @@ fn object(text: &mut String, number: usize, subject: &Subject, matrix: &Predicte
     });
     let _ = writeln!(
         text,
-        "{}: {} programs, {} relocations; all programs resolve on {} of {all} kernels",
+        "{}: {}, {}; all programs resolve on {} of {}",
         subject.name,
-        subject.programs.len(),
-        subject.relocations(),
-        resolving.count()
+        counted(subject.programs.len(), "program"),
+        counted(subject.relocations(), "relocation"),
+        resolving.count(),
+        counted(all, "kernel")
     );
     let cells = (0..all).filter_map(|kernel| matrix.cells.get(kernel)?.as_ref().ok()?.get(number));
     let modules: BTreeSet<&str> = cells.flat_map(|cell| &cell.modules).map(String::as_str).collect();

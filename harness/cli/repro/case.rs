@@ -8,7 +8,7 @@ use super::run_place::{RunPlace, only_object};
 use crate::bundle::{self, Bundle, BundleError, LaidOut};
 use crate::cli::Common;
 use crate::cli::explain::{index_of, project_folder, read_record};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, store_failure};
 use crate::cli::only_input::OnlyInput;
 use crate::cli::run::{LATEST, width};
 use crate::manifest::{KernelSpec, ModuleChoice, Source};
@@ -16,7 +16,7 @@ use crate::matrix::Project;
 use crate::object::BpfObject;
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
-use crate::record::{CellRecord, ProgramRecord, RunRecord};
+use crate::record::{CellRecord, KernelIdentity, ProgramRecord, RunRecord};
 use crate::report::{one_line, shorten_middle};
 use crate::suite::{Settings, Shape, patches};
 
@@ -26,6 +26,15 @@ pub(crate) struct GivenKernel<'a> {
     pub(crate) path: Option<&'a Path>,
     /// Whether it may be fetched from where the bundle says.
     pub(crate) is_trusted: bool,
+}
+
+/// The kernel of a bundle as the manifest here declares it, if it is pinned as the same image.
+fn same_here(common: &Common, spec: &KernelSpec, image: &KernelIdentity) -> Option<(Project, KernelSpec)> {
+    // A manifest that cannot be read is no reason not to reproduce a bundle, which needs none.
+    let here = Project::load(&common.manifest, &common.places().ok()?).ok()?;
+    let own = here.manifest.kernel(&spec.name)?;
+    let is_same = here.lock.kernel(&spec.name).is_some_and(|pinned| pinned.image_sha256 == image.image_sha256);
+    is_same.then_some((here, own))
 }
 
 /// What the user wants to see again.
@@ -137,7 +146,14 @@ impl ReproCase {
             folder.map_err(|error| Failure::infrastructure(format!("cannot create a directory: {error}"), None))?;
         let LaidOut { mut spec, object: path, targets } = bundle.lay_out(folder.path()).map_err(bundle_failure)?;
         let image = bundle.record.kernels[bundle.kernel].identity.as_ref();
+        // What the manifest here declares, pinned as the same image, needs no other image and nobody's trust.
+        let declared = image.filter(|_| elsewhere.path.is_none()).and_then(|image| same_here(common, &spec, image));
+        if let Some((_, own)) = &declared {
+            spec.source = own.source.clone();
+            spec.fallbacks.clone_from(&own.fallbacks);
+        }
         match (&spec.source, elsewhere.path) {
+            _ if declared.is_some() => {}
             (_, Some(path)) => {
                 let image = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
                 spec.source = Source::Path { image, modules: None, config: None };
@@ -147,7 +163,10 @@ impl ReproCase {
                     format!(": release {}, sha256 of the image {}", image.release, image.image_sha256)
                 });
                 let message = format!("kernel `{}` is an image of the run's machine and not in the bundle", spec.name);
-                return Err(Failure::input(message, Some(format!("name its image with `--kernel-path PATH`{which}"))));
+                return Err(Failure::input(
+                    message,
+                    Some(format!("name its image with `--kernel-path PATH`, or declare and pull the kernel{which}")),
+                ));
             }
             // Debian's mirror is the machine's own, and mainline is where virtme-ng goes; others are the bundle author's choice.
             (source @ (Source::Oci { .. } | Source::Package { .. }), None) if !elsewhere.is_trusted => {
@@ -159,6 +178,9 @@ impl ReproCase {
         }
         let project = Project::load(&folder.path().join("kernels.toml"), &common.places()?)?
             .with_tools_of(&project_folder(common));
+        if let Some((here, _)) = declared {
+            project.lock.adopt(&spec.name, &here.lock).map_err(store_failure)?;
+        }
         let mut object = only_object(&path)?;
         bundle.base().clone_into(&mut object.name);
         let named = |(path, name): (&PathBuf, &str)| {

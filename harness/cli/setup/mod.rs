@@ -1,7 +1,7 @@
 //! `corematrix setup`: installs the programs that corematrix needs and that are missing.
 
 mod apt;
-mod survey;
+pub(super) mod survey;
 mod virtme_ng;
 
 use std::io::{BufRead as _, IsTerminal as _};

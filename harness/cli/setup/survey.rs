@@ -21,7 +21,7 @@ pub(super) enum Need {
 
 /// Which programs there are.
 #[derive(Debug)]
-pub(super) struct Survey {
+pub(in crate::cli) struct Survey {
     /// With its version, as the next.
     pub qemu: Option<(PathBuf, String)>,
     pub virtme_ng: Option<(PathBuf, String)>,
@@ -59,7 +59,7 @@ impl Survey {
     }
 
     /// What is missing or too old.
-    pub fn needs(&self) -> Vec<Need> {
+    pub(super) fn needs(&self) -> Vec<Need> {
         let needs = [
             (Need::Qemu, self.qemu.is_none() || self.old_qemu()),
             (Need::VirtmeNg, self.virtme_ng.is_none() || self.old_virtme_ng()),
@@ -87,6 +87,31 @@ impl Survey {
             wanting.remove(0);
         }
         wanting
+    }
+
+    /// Of each program that is missing or too old: its short name, what is wrong with it, and what installs it.
+    pub fn problems(&self) -> Vec<[String; 3]> {
+        let missing = |program: &str| format!("`{program}` is not installed");
+        let installs = |what: &str| format!("`corematrix setup` installs {what}");
+        let problem = |need: &Need| match (need, &self.qemu, &self.virtme_ng) {
+            (Need::Qemu, Some((path, version)), _) => [
+                "QEMU".to_owned(),
+                format!("{version} ({}) corrupts some guests under emulation", path.display()),
+                "install QEMU 10 or later; `corematrix setup` does where the system packages it".to_owned(),
+            ],
+            (Need::Qemu, None, _) => {
+                ["QEMU".to_owned(), missing("qemu-system-x86_64"), installs("the package `qemu-system-x86`")]
+            }
+            (Need::VirtmeNg, _, Some((path, version))) => [
+                "virtme-ng".to_owned(),
+                format!("{version} ({}) is too old: {} or later is needed", path.display(), VirtmeNg::oldest()),
+                installs("virtme-ng"),
+            ],
+            (Need::VirtmeNg, _, None) => ["virtme-ng".to_owned(), missing("virtme-run"), installs("virtme-ng")],
+            (Need::Curl, ..) => ["curl".to_owned(), missing("curl"), installs("the package `curl`")],
+            (Need::Strings, ..) => ["strings".to_owned(), missing("strings"), installs("the package `binutils`")],
+        };
+        self.needs().iter().map(problem).collect()
     }
 
     /// A line for each program.
@@ -143,5 +168,16 @@ mod tests {
         );
         assert_eq!(survey.needs(), [Need::Qemu, Need::VirtmeNg, Need::Strings]);
         assert_eq!(survey.missing(), ["virtme-ng 1.35 or later (`virtme-run`)", "`strings` of binutils"]);
+        let problems = survey.problems();
+        let words: Vec<String> = problems.iter().map(|[name, what, _]| format!("{name}: {what}")).collect();
+        assert_eq!(
+            words,
+            [
+                "QEMU: 7.2.11 (/usr/bin/qemu-system-x86_64) corrupts some guests under emulation",
+                "virtme-ng: `virtme-run` is not installed",
+                "strings: `strings` is not installed"
+            ]
+        );
+        assert!(problems.iter().all(|[_, _, hint]| hint.contains("`corematrix setup`")), "{problems:?}");
     }
 }

@@ -217,7 +217,7 @@ impl MemberSearch<'_> {
         if old.is_some_and(|(btf, id)| btf.member(id, name).is_some()) {
             return (base * 0.6 * factor, why);
         }
-        why.push(format!("missing on {}", reference.kernel));
+        why.push(format!("{} does not have it", reference.kernel));
         ((base + 0.15) * factor, why)
     }
 

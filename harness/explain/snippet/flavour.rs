@@ -54,8 +54,13 @@ struct Branch {
     path: String,
 }
 
-/// The guard for a field, which asks for the layouts in this order; `others` are only mentioned. `None` if the field cannot be written as C.
-pub(in super::super) fn field(spec: &LocalSpec, offers: &[Offer<'_>], others: &[Offer<'_>]) -> Option<Guarded> {
+/// The guard for a field, which asks for the layouts in this order; `others` are only mentioned, and `rest` says which kernels take no
+/// branch. `None` if the field cannot be written as C.
+pub(in super::super) fn field(
+    spec: &LocalSpec,
+    (offers, others): (&[Offer<'_>], &[Offer<'_>]),
+    rest: &str,
+) -> Option<Guarded> {
     let root = essential_name(&spec.type_name);
     if !is_identifier(root) || spec.cut {
         return None;
@@ -103,7 +108,7 @@ pub(in super::super) fn field(spec: &LocalSpec, offers: &[Offer<'_>], others: &[
     for Branch { exists, read, comment, .. } in &branches {
         code.push_str(&format!("\tif ({exists}) /* {comment} */\n\t\treturn {read};\n"));
     }
-    code.push_str("\treturn 0; /* no layout known to this matrix */\n}\n");
+    code.push_str(&format!("\treturn 0; /* {} */\n}}\n", rest.replace("*/", "")));
     let arms =
         branches.into_iter().map(|branch| (branch.number, [branch.variable, branch.exists, branch.read])).collect();
     Some(Guarded { snippet: program(code), arms })

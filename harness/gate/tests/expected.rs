@@ -59,7 +59,9 @@ fn wrong_expectations_are_named() {
         refusal("[[expect]]\nreason = \"r\"\nobject = \"a***\""),
         refusal("[[expect]]\nreason = \"r\"\nkernel = \">=x\""),
         refusal("[[expect]]\nreason = \"r\"\nverdict = \"loaded\""),
+        refusal("[[expect]]\nreason = \"r\"\nverdict = \"reloc\""),
         refusal("[[expect]]\nreason = \"r\"\nverdict = \"bad\""),
+        refusal("[[expect]]\nreason = \"r\"\ncause = \"missing field\""),
         refusal("[[expect]]\nreason = \"r\"\nexpires = 2027-02-30"),
         refusal("[[expect]]\nreason = \"r\"\nexpires = \"soon\""),
         refusal("[[allow-warning]]\ncontains = \" \"\nreason = \"r\""),
@@ -73,7 +75,9 @@ fn wrong_expectations_are_named() {
         line 3: `object` `a***` is not a glob: Pattern syntax error near position 3: wildcards are either regular `*` or recursive `**`
         line 3: kernel selector `>=x` is malformed: `x` is not a kernel release such as `6.12` or `5.10.0-32-cloud-amd64`
         line 3: `verdict` is `loaded`, which is not a failure (hint: name the verdict of a failure)
-        line 3: unknown variant `bad`, expected one of `loaded`, `succeeded`, `failed_to_open`, `missing_btf`, `relocation_failed`, `map_creation_failed`, `attach_target_missing`, `verifier_rejected`, `unsupported_type`, `not_permitted`, `attach_failed`, `run_failed`, `command_failed`, `test_failed`, `no_result`, `skipped`, `kernel_crashed`, `timed_out`, `not_run`, `harness_limit`, `harness_error`
+        line 3: unknown verdict `reloc` (hint: did you mean `relocation_failed`?)
+        line 3: unknown verdict `bad` (hint: the verdicts of failures are `failed_to_open`, `missing_btf`, `relocation_failed`, `map_creation_failed`, `attach_target_missing`, `verifier_rejected`, `unsupported_type`, `not_permitted`, `attach_failed`, `run_failed`, `command_failed`, `test_failed`, `no_result`, `kernel_crashed`, `timed_out`)
+        line 3: unknown cause `missing field` (hint: did you mean `missing_field`?)
         line 3: invalid date, expected day between 01 and 28
         line 1: `expires` is `soon`, which is not a date (hint: write it as 2027-06-30)
         line 2: `contains` is empty (hint: name the function that warns, or words of the warning)
@@ -81,4 +85,44 @@ fn wrong_expectations_are_named() {
         line 2: unknown field `verdict`, expected one of `object`, `program`, `kernel`, `contains`, `reason`, `link`, `expires`
         ");
     assert!(Expectations::read(std::path::Path::new("no/such.toml")).unwrap_err().hint().is_some());
+}
+
+#[test]
+fn a_record_shows_which_failures_are_expected() {
+    let marked = |text: &str| {
+        let mut record = baseline();
+        expectations(text).mark(&mut record, limits().today);
+        record
+    };
+    let record = marked("[[expect]]\nreason = \"known\"\nprogram = \"second\"\nlink = \"l\"");
+    assert_eq!(record.excuse(0, 0, 1).as_deref(), Some("expected: known (l)"));
+    assert_eq!(record.cell(0, 1).programs[1].expected, None, "it loads there");
+    assert_eq!((exit_code::of(&baseline()), exit_code::of(&record)), (exit_code::PROGRAM_FAILED, exit_code::GOOD));
+    // The gate, too, without the file.
+    let report = decide(&record, None, &Expectations::default(), &limits());
+    assert_eq!((report.exit_code(), report.expected), (exit_code::GOOD, 1));
+    for other in ["verdict = \"missing_btf\"", "kernel = \"6.1\"", "expires = 2027-02-28"] {
+        let record = marked(&format!("[[expect]]\nreason = \"known\"\nprogram = \"second\"\n{other}"));
+        assert_eq!((record.excuse(0, 0, 1), exit_code::of(&record)), (None, exit_code::PROGRAM_FAILED), "{other}");
+    }
+    // A range includes what has no number in its name.
+    let mut record = baseline();
+    record.kernels[0].name = "acme".to_owned();
+    for program in record.cells.iter_mut().filter(|cell| cell.kernel == "5.10") {
+        program.kernel = "acme".to_owned();
+    }
+    expectations("[[expect]]\nreason = \"old\"\nkernel = \"<6.1\"").mark(&mut record, limits().today);
+    assert_eq!(record.excuse(0, 0, 1).as_deref(), Some("expected: old"));
+}
+
+#[test]
+fn the_infrastructure_is_never_expected_to_fail() {
+    let mut record = baseline();
+    record.cells[0].programs[1].verdict = Verdict::HarnessError;
+    record.cells[0].programs[0].verdict = Verdict::HarnessLimit;
+    expectations("[[expect]]\nreason = \"r\"").mark(&mut record, limits().today);
+    assert_eq!(record.cells[0].programs[1].expected, None);
+    assert_eq!(exit_code::of(&record), exit_code::INFRASTRUCTURE);
+    record.cells[0].programs[1].verdict = Verdict::Loaded;
+    assert_eq!(exit_code::of(&record), exit_code::GOOD, "what cannot be judged was expected");
 }

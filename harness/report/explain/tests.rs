@@ -197,3 +197,27 @@ fn a_program_that_was_not_run_says_why() {
         "`naive` was not run on 6.12.\n\nobject/naive on 6.12 (6.12.0-9-cloud-amd64): not run\n  the kernel did not boot\n"
     );
 }
+
+#[test]
+fn a_program_that_is_too_complex_gets_its_line_and_advice() {
+    let said = |line: &str| {
+        let line = line.to_owned();
+        let text = render_with(
+            move |program| {
+                program.verdict = Verdict::VerifierRejected;
+                program.cause = Some(Cause::ComplexityLimit);
+                program.evidence = Some(Evidence::line(&line));
+                program.log_file = Some("a.log".to_owned());
+            },
+            true,
+        );
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let large = said("BPF program is too large. Processed 1000001 insn");
+    let hottest = "hint: most of the verifier's work in the log is at `READ(task->state);`: 1 of 2 instructions";
+    assert!(large.contains(hottest), "{large}");
+    assert!(large.contains("`bpf_loop` (Linux 5.17 or later), which the verifier checks once"), "{large}");
+    assert!(said("infinite loop detected at insn 1").contains("give the loop a bound that the verifier sees"));
+    assert!(said("the call stack of 9 frames is too deep !").contains("8 nested calls"));
+    assert!(said("too many subprograms").contains("simplify the program"));
+}

@@ -5,7 +5,7 @@ const fate = (o, p, k) => {
   const danger = effectsOf(dangersOf(o, p, k)).map((effect) => `, ${effect}`).join("");
   const excuse = isExcused(result) ? `; excused: ${textOf(result.excuse)}` : "";
   const predicted = predictionOf(o, p, k);
-  if (predicted) return `${sign}, predicted from types: ${predicted.label}${predicted.reason === null ? "" : `: ${textOf(predicted.reason)}`}`;
+  if (predicted) return `${sign}, predicted from BTF: ${predicted.label}${predicted.reason === null ? "" : `: ${textOf(predicted.reason)}`}`;
   // What stands on a button begins its name, so that it can be called by it.
   return `${sign}, ${lookOf(result).label}${cause}${danger}${excuse}`;
 };
@@ -30,7 +30,8 @@ const sumOf = (o, k) => {
   if (cell.programs.every((result) => lookOf(result).look === "none")) return el("span", { class: "sum" }, "–");
   const whole = cell.whole === false && loaded === total ? "*" : "";
   const part = cell.programs.some((result) => !passes(result) && !isExcused(result)) || whole;
-  return el("span", { class: `sum${part ? " part" : ""}` }, `${loaded}/${total}${whole}`);
+  const allowed = loaded < total && !part;
+  return el("span", { class: `sum${part ? " part" : ""}` }, allowed ? `(${loaded}/${total})` : `${loaded}/${total}${whole}`);
 };
 
 // An object is unfolded where something in it differs from loading, unless its reader said otherwise.
@@ -125,6 +126,6 @@ const legend = () => {
   const effects = effectsOf(cells.flatMap((cell) => cell.dangers).filter((danger) => danger.here));
   const danger = effects.length > 0 && el("span", {}, el("span", { class: "warn" }, "ok !"), ` loads, but ${effects.join(" or ")}`);
   const whole = cells.some((cell) => cell.whole === false) && el("span", {}, el("span", {}, "2/2*"), " each program loads, but not the object as a whole");
-  const excused = cells.some((cell) => cell.programs.some(isExcused)) && el("span", {}, el("span", { class: "excused" }, "(…)"), " fails, but the suite excuses it");
+  const excused = cells.some((cell) => cell.programs.some(isExcused)) && el("span", {}, el("span", { class: "excused" }, "(…)"), " fails, but the suite allows it");
   return el("div", { class: "legend" }, signs, predicted, danger, excused, whole);
 };

@@ -6,7 +6,7 @@ const drawFailures = () => {
     const cause = causes.findIndex((known) => known.label === one.rule);
     return (one.kernels.length === 0 || one.kernels.some((k) => shown.has(k))) && (state.causes.size === 0 || state.causes.has(cause)) && words.every((word) => all.includes(word));
   };
-  const groups = [["error", "Failures"], ["warning", "Warnings: loads but reads wrong data or cannot attach, or could not be judged"], ["note", "Notes: no change of the object can help"]];
+  const groups = [["error", "Failures"], ["warning", "Warnings: loads but reads wrong data or cannot attach, or could not be judged"], ["note", "Notes: the suite allows it, or no change of the object can help"]];
   const listing = el("div", { class: "listing" });
   let told = 0;
   for (const [level, title] of groups) {

@@ -315,3 +315,16 @@ fn with_a_gate_it_is_red_where_the_gate_is() {
     system-out :
     ");
 }
+
+#[test]
+fn an_expected_failure_is_skipped_with_its_reason() {
+    let objects = vec![sample::object("o", &[("p", "kprobe/x")])];
+    let mut record = sample::assemble(vec![sample::kernel("6.1")], objects, |_, _, _| {
+        (Verdict::VerifierRejected, Some("too many".to_owned()))
+    });
+    record.cells[0].programs[0].expected = Some("it needs 6.6".to_owned());
+    let elements = parse(&xml(&record));
+    assert!(elements.iter().all(|one| one.name != "failure"), "{elements:?}");
+    let skipped = elements.iter().find(|one| one.name == "skipped").unwrap();
+    assert_eq!(skipped.attribute("message"), "expected: it needs 6.6; too many");
+}

@@ -153,3 +153,39 @@ fn a_closed_screen_does_not_stop_the_run() {
     story().iter().for_each(|event| progress.on(event));
     progress.finish();
 }
+
+#[test]
+fn a_log_shows_that_a_long_step_is_under_way() {
+    let log = Log::default();
+    let mut progress = progress(Screen::Lines(Box::new(log.clone())));
+    let start = Instant::now();
+    progress.on(&Event::Booting { kernel: 1, attempt: 1 });
+    let later = |seconds: u64| start + Duration::from_secs(seconds) + Duration::from_millis(500);
+    [10, 21, 22].into_iter().for_each(|seconds| progress.wait(later(seconds)));
+    progress.on(&Event::Booted { kernel: 1, took: Duration::from_secs(23), notes: Vec::new() });
+    progress.on(&Event::CellStarted { kernel: 1, object: 0 });
+    progress.on(&Event::ProgramStarted { kernel: 1, object: 0, program: 1 });
+    [19, 20, 30, 41].into_iter().for_each(|seconds| progress.wait(later(seconds)));
+    progress.on(&cell_done(1, 0));
+    progress.wait(later(90));
+    insta::assert_snapshot!(log.text(), @"
+    [6.1] booting: 21 s
+    [6.1] booted in 23.0s
+    [6.1] object 1/2 execsnoop: program 2/3: 20 s
+    [6.1] object 1/2 execsnoop: program 2/3: 41 s
+    [6.1] 1/2 execsnoop: nothing loaded
+    ");
+}
+
+#[test]
+fn a_terminal_shows_for_how_long() {
+    let target = ProgressDrawTarget::hidden();
+    let mut progress = progress(Screen::Terminal(MultiProgress::with_draw_target(target)));
+    progress.on(&Event::CellStarted { kernel: 1, object: 0 });
+    let message = |progress: &Progress| progress.kernels[1].bar.as_ref().unwrap().message();
+    progress.wait(Instant::now() + Duration::from_secs(2));
+    assert_eq!(message(&progress), "object 1/2 execsnoop");
+    progress.wait(Instant::now() + Duration::from_secs(12));
+    assert!(message(&progress).starts_with("object 1/2 execsnoop, 1"), "{}", message(&progress));
+    assert!(message(&progress).ends_with(" s"));
+}

@@ -21,26 +21,39 @@ struct Failure {
     programs: Vec<String>,
     /// What follows their names.
     story: String,
+    /// Whether the suite allows it on every kernel where it happened.
+    is_allowed: bool,
     /// Of what says nothing about the object: where and for what cause it was not judged. One row is enough for each.
     unjudged: Option<String>,
 }
 
 /// Every failure on the kernels `shown`, by object, at most `width` columns wide.
 pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
+    titled("Failures", &block(record, shown, false, width))
+}
+
+/// The failures that the suite allows.
+pub fn allowed(record: &RunRecord, shown: &[usize], width: usize) -> String {
+    titled("Failures that the suite allows", &block(record, shown, true, width))
+}
+
+fn block(record: &RunRecord, shown: &[usize], is_allowed: bool, width: usize) -> String {
     let mut block = String::new();
     let (mut printed, mut left_out) = (0, 0);
     for (o, object) in record.objects.iter().enumerate() {
         let mut lines = Vec::new();
-        if let Some(reason) = &object.broken {
-            lines.push(format!("cannot be read: {reason}"));
-        } else if object.programs.is_empty() {
-            lines.push("has no programs: nothing was proven".to_owned());
+        if !is_allowed {
+            if let Some(reason) = &object.broken {
+                lines.push(format!("cannot be read: {reason}"));
+            } else if object.programs.is_empty() {
+                lines.push("has no programs: nothing was proven".to_owned());
+            }
+            lines.extend(not_whole(record, shown, o));
         }
-        lines.extend(not_whole(record, shown, o));
         let failures = failures(record, shown, o);
-        lines.extend(failures.iter().map(|failure| {
+        lines.extend(failures.iter().filter(|failure| failure.is_allowed == is_allowed).map(|failure| {
             let programs = match failure.programs.len() {
-                all if all == object.programs.len() && all > 1 => format!("all {all} programs"),
+                all if all == object.programs.len() && all > 1 => all_programs(all),
                 _ => names(&failure.programs),
             };
             format!("{programs}{}", failure.story)
@@ -61,7 +74,7 @@ pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
     if left_out > 0 {
         block += &format!("  ... {} of other objects in report.json\n", counted(left_out, "more failure"));
     }
-    titled("Failures", &block)
+    block
 }
 
 /// The failures of object `o` in the order of its programs.
@@ -70,14 +83,16 @@ fn failures(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Failure> {
     for (p, program) in record.objects[o].programs.iter().enumerate() {
         let change = change(record, shown, o, p);
         let rest = by_reason(record, shown, o, p, change.is_some());
-        let excused = excused(record, shown, o, p);
+        let (excused, is_allowed) = excused(record, shown, o, p);
         let change = change.map(|story| Row { story, unjudged: None });
         for row in change.into_iter().chain(rest) {
             let name = one_line(&program.name);
             let story = format!("{}{excused}", row.story);
             let unjudged = row.unjudged.map(|words| format!("{words}{excused}"));
-            let same =
-                |known: &&mut Failure| known.story == story || (unjudged.is_some() && known.unjudged == unjudged);
+            let same = |known: &&mut Failure| {
+                let is_same = known.story == story || (unjudged.is_some() && known.unjudged == unjudged);
+                is_same && known.is_allowed == is_allowed
+            };
             match merged.iter_mut().find(same) {
                 Some(known) => {
                     // Programs that were not judged for one cause differ in their words only.
@@ -86,17 +101,17 @@ fn failures(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Failure> {
                     }
                     known.programs.push(name);
                 }
-                None => merged.push(Failure { programs: vec![name], story, unjudged }),
+                None => merged.push(Failure { programs: vec![name], story, is_allowed, unjudged }),
             }
         }
     }
     merged
 }
 
-/// What puts up with the failures of program `p`, to follow them; empty if nothing does.
-fn excused(record: &RunRecord, shown: &[usize], o: usize, p: usize) -> String {
+/// What excuses the failures of program `p`, to follow them, and whether that holds for all of them; empty if nothing does.
+fn excused(record: &RunRecord, shown: &[usize], o: usize, p: usize) -> (String, bool) {
     let mut excuses: Vec<(Option<String>, Vec<usize>)> = Vec::new();
-    let failing = |k: &usize| record.cell(o, *k).programs.get(p).is_some_and(|program| !program.verdict.is_pass());
+    let failing = |k: &usize| record.cell(o, *k).programs.get(p).is_some_and(|program| program.verdict.is_finding());
     for k in shown.iter().copied().filter(failing) {
         let excuse = record.excuse(o, k, p);
         match excuses.iter_mut().find(|(known, _)| *known == excuse) {
@@ -104,15 +119,16 @@ fn excused(record: &RunRecord, shown: &[usize], o: usize, p: usize) -> String {
             None => excuses.push((excuse, vec![k])),
         }
     }
+    let is_allowed = !excuses.is_empty() && excuses.iter().all(|(excuse, _)| excuse.is_some());
     let everywhere = excuses.len() == 1;
     let words = excuses.into_iter().filter_map(|(excuse, affected)| {
         let excuse = one_line(&excuse?);
         Some(match everywhere {
-            true => format!("; excused: {excuse}"),
-            false => format!("; excused {}: {excuse}", kernels(record, shown, &affected)),
+            true => format!("; {excuse}"),
+            false => format!("; {}: {excuse}", kernels(record, shown, &affected)),
         })
     });
-    words.collect()
+    (words.collect(), is_allowed)
 }
 
 /// One row of a program.
@@ -172,6 +188,11 @@ fn not_whole(record: &RunRecord, shown: &[usize], o: usize) -> Vec<String> {
         format!("the object as a whole {}: does not load: {reason}", kernels(record, shown, &affected))
     });
     lines.collect()
+}
+
+/// Every program of an object that has several.
+pub(in crate::report) fn all_programs(count: usize) -> String {
+    if count == 2 { "both programs".to_owned() } else { format!("all {count} programs") }
 }
 
 /// The first names, and how many more there are.

@@ -1,12 +1,14 @@
 //! [`render`]: the grid itself, split into several where the kernels do not fit side by side, and its legend.
 
+use std::collections::BTreeSet;
+
 use console::measure_text_width;
 use tabled::builder::Builder;
 use tabled::settings::object::Columns;
 use tabled::settings::style::HorizontalLine;
 use tabled::settings::{Modify, Padding, Style};
 
-use super::super::text::{one_line, paragraph, shorten_middle, unbroken};
+use super::super::text::{counted, one_line, paragraph, shorten_middle, unbroken};
 use crate::record::Verdict;
 use crate::record::{CellRecord, DangerEffect, ObjectRecord, PredictedOutcome, ProgramRecord, RunRecord};
 
@@ -53,7 +55,7 @@ pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
         text += &grid(record, &shown[run], name_width);
         text.push('\n');
     }
-    text + &legend(record, shown, width)
+    text + &legend(record, shown, &every_row, width)
 }
 
 /// One grid, with the kernels `shown` side by side.
@@ -111,7 +113,7 @@ fn rows(record: &RunRecord, shown: &[usize]) -> Vec<Row> {
             rows.push(Row { name: one_line(&object.name), cells: ends.collect() });
             continue;
         }
-        let summary = cells.iter().map(|cell| object_cell(object, cell)).collect();
+        let summary = shown.iter().map(|&k| object_cell(record, o, k)).collect();
         rows.push(Row { name: one_line(&object.name), cells: summary });
         // Where all programs fare alike and nothing failed, the object's own line says it all.
         let tried = || cells.iter().filter(|cell| cell.prediction.is_none());
@@ -132,7 +134,7 @@ fn rows(record: &RunRecord, shown: &[usize]) -> Vec<Row> {
                 folded += 1;
                 continue;
             }
-            let cells = cells.iter().map(|cell| program_cell(cell, p)).collect();
+            let cells = shown.iter().map(|&k| program_cell(record, o, k, p)).collect();
             rows.push(Row { name: format!("  {}", one_line(&program.name)), cells });
         }
         if folded > 0 {
@@ -163,8 +165,13 @@ fn is_endangered(cell: &CellRecord, program: &ProgramRecord) -> bool {
     program.verdict.is_pass() && !cell.effects_on(&program.name).is_empty()
 }
 
-/// The verdict on one program, and whether something is wrong though it loads; or what is predicted of it.
-fn program_cell(cell: &CellRecord, program: usize) -> String {
+/// The verdict on one program, and whether something is wrong though it loads, or the suite allows that it fails; or what is predicted of
+/// it.
+fn program_cell(record: &RunRecord, o: usize, k: usize, program: usize) -> String {
+    let cell = record.cell(o, k);
+    if record.excuse(o, k, program).is_some() {
+        return allowed(cell.programs[program].verdict.short());
+    }
     if let Some(predicted) = cell.prediction.as_ref().and_then(|prediction| prediction.programs.get(program)) {
         return predicted.short().to_owned();
     }
@@ -176,8 +183,14 @@ fn program_cell(cell: &CellRecord, program: usize) -> String {
     }
 }
 
+/// What fails where the suite allows it. The page has the same sign.
+fn allowed(sign: &str) -> String {
+    format!("({sign})")
+}
+
 /// How many of the object's programs loaded. Where nothing was proven it must not look as if all went well.
-fn object_cell(object: &ObjectRecord, cell: &CellRecord) -> String {
+fn object_cell(record: &RunRecord, o: usize, k: usize) -> String {
+    let (object, cell) = (&record.objects[o], record.cell(o, k));
     let loaded = cell.programs.iter().filter(|program| program.verdict.is_pass()).count();
     let left_out =
         |program: &ProgramRecord| object.loading.leaves_out(&program.name) || program.verdict == Verdict::Skipped;
@@ -193,9 +206,14 @@ fn object_cell(object: &ObjectRecord, cell: &CellRecord) -> String {
             return alone.short().to_owned();
         }
     }
+    let fraction = format!("{loaded}/{total}");
+    let is_short = |(p, program): (usize, &ProgramRecord)| {
+        !program.verdict.is_pass() && !left_out(program) && record.excuse(o, k, p).is_none()
+    };
     match is_whole(cell) {
-        true => format!("{loaded}/{total}"),
-        false => format!("{loaded}/{total}{NOT_WHOLE}"),
+        true if loaded < total && !cell.programs.iter().enumerate().any(is_short) => allowed(&fraction),
+        true => fraction,
+        false => format!("{fraction}{NOT_WHOLE}"),
     }
 }
 
@@ -206,21 +224,23 @@ pub fn is_whole(cell: &CellRecord) -> bool {
     !all_loaded || cell.whole.as_ref().is_none_or(|whole| whole.prepared)
 }
 
-/// The signs that occur, and what they mean.
-fn legend(record: &RunRecord, shown: &[usize], width: usize) -> String {
+/// The signs that occur in the rows, and what they mean.
+fn legend(record: &RunRecord, shown: &[usize], rows: &[Row], width: usize) -> String {
     let cells = || record.objects.iter().enumerate().flat_map(|(o, _)| shown.iter().map(move |&k| record.cell(o, k)));
+    let in_rows: BTreeSet<&str> = rows.iter().flat_map(|row| &row.cells).flat_map(|cell| parts(cell)).collect();
     let occurs = |verdict: Verdict| {
         let mut tried = cells().filter(|cell| cell.prediction.is_none());
         let in_programs = tried.any(|cell| cell.programs.iter().any(|program| program.verdict == verdict));
-        in_programs || (verdict == Verdict::FailedToOpen && record.objects.iter().any(|object| object.broken.is_some()))
+        let is_broken = verdict == Verdict::FailedToOpen && record.objects.iter().any(|object| object.broken.is_some());
+        in_rows.contains(verdict.short()) && (in_programs || is_broken)
     };
     let mut signs = Vec::new();
-    let has = |kind: &dyn Fn(&ObjectRecord) -> bool| record.objects.iter().any(kind);
-    if has(&|object| !object.is_command() && !object.has_tests()) {
-        signs.push("2/3 = 2 of 3 programs of the object loaded".to_owned());
-    }
-    if has(&ObjectRecord::has_tests) {
-        signs.push("2/3 = 2 of 3 tests passed, not counting skipped ones".to_owned());
+    if let Some((sign, passed, total)) = fraction(in_rows.iter().copied().filter(|sign| !sign.starts_with('~'))) {
+        let has_tests = record.objects.iter().any(ObjectRecord::has_tests);
+        let (noun, done) = if has_tests { ("test", "passed") } else { ("program", "loaded") };
+        let is_skipped = cells().any(|cell| cell.programs.iter().any(|program| program.verdict == Verdict::Skipped));
+        let skipped = if has_tests && is_skipped { ", not counting skipped ones" } else { "" };
+        signs.push(format!("{sign} = {passed} of {} {done}{skipped}", counted(total, noun)));
     }
     if cells().any(|cell| !is_whole(cell)) {
         signs.push(format!("{NOT_WHOLE} = each program loads, but not the object as a whole"));
@@ -237,6 +257,9 @@ fn legend(record: &RunRecord, shown: &[usize], width: usize) -> String {
             signs.push(format!("{} {ENDANGERED} = loads, but {}", verdict.short(), effects.join(" or ")));
         }
     }
+    if rows.iter().flat_map(|row| &row.cells).any(|cell| cell.starts_with('(')) {
+        signs.push(format!("{} = fails, but the suite allows it", allowed("…")));
+    }
     let line = |signs: Vec<String>| match signs.is_empty() {
         true => String::new(),
         false => {
@@ -244,18 +267,37 @@ fn legend(record: &RunRecord, shown: &[usize], width: usize) -> String {
             paragraph(&signs.join(", "), 0, width)
         }
     };
-    line(signs) + &line(foreseen(cells()))
+    line(signs) + &line(foreseen(cells(), &in_rows))
+}
+
+/// The signs in a cell, without what is around them.
+fn parts(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split(' ').map(|part| part.trim_start_matches('(').trim_end_matches(')').trim_end_matches(NOT_WHOLE))
+}
+
+/// A fraction out of these signs, by which a legend explains all of them: one that is not whole shows most.
+fn fraction<'s>(signs: impl Iterator<Item = &'s str>) -> Option<(&'s str, usize, usize)> {
+    let read = |sign: &'s str| {
+        let (passed, total) = sign.trim_start_matches('~').split_once('/')?;
+        Some((sign, passed.parse().ok()?, total.parse().ok()?))
+    };
+    let all: Vec<(&str, usize, usize)> = signs.filter_map(read).collect();
+    let whole_or_none = |(_, passed, total): &&(&str, usize, usize)| *passed == 0 || passed == total;
+    all.iter().find(|one| !whole_or_none(one)).or(all.first()).copied()
 }
 
 /// The signs of predictions that occur, and what they mean.
-fn foreseen<'r>(cells: impl Iterator<Item = &'r CellRecord>) -> Vec<String> {
+fn foreseen<'r>(cells: impl Iterator<Item = &'r CellRecord>, in_rows: &BTreeSet<&str>) -> Vec<String> {
     let mut signs = Vec::new();
     for outcome in cells.filter_map(|cell| cell.prediction.as_ref()).flat_map(|prediction| &prediction.programs) {
-        if signs.is_empty() {
-            signs.push("~2/3 = predicted from BTF alone: 2 of 3 programs resolve".to_owned());
+        let of_predictions = in_rows.iter().copied().filter(|sign| sign.starts_with('~'));
+        if let Some((sign, resolving, total)) = fraction(of_predictions).filter(|_| signs.is_empty()) {
+            let verb = if resolving == 1 { "resolves" } else { "resolve" };
+            let programs = counted(total, "program");
+            signs.push(format!("{sign} = predicted from BTF alone: {resolving} of {programs} {verb}"));
         }
         let sign = format!("{} = {}", outcome.short(), outcome.label());
-        if !signs.contains(&sign) {
+        if in_rows.contains(outcome.short()) && !signs.contains(&sign) {
             signs.push(sign);
         }
     }

@@ -183,3 +183,78 @@ fn what_was_not_judged_for_one_cause_is_one_row() {
     let findings = crate::report::finding::findings(&record);
     assert_eq!(findings.len(), 2, "{findings:?}");
 }
+
+#[test]
+fn what_the_suite_allows_stands_apart() {
+    let objects = vec![
+        sample::object("both", &[("a", "kprobe/x"), ("b", "kprobe/y")]),
+        sample::object("one", &[("c", "kprobe/z")]),
+    ];
+    let mut record = sample::assemble(vec![sample::kernel("6.1")], objects, |_, p, _| match p {
+        0 => (Verdict::VerifierRejected, Some("too many".to_owned())),
+        _ => (Verdict::Loaded, None),
+    });
+    record.cells[0].programs[0].expected = Some("it needs 6.6".to_owned());
+    let table = render(&record, 80);
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = table.lines().map(words).collect();
+    for line in ["both (1/2)", "a (reject)", "b ok", "one 0/1", "c reject"] {
+        assert!(lines.iter().any(|one| one == line), "{line}\n{table}");
+    }
+    let in_one_line = words(&table);
+    assert!(in_one_line.contains("1/2 = 1 of 2 programs loaded, ok = loaded"), "{table}");
+    assert!(table.contains("(…) = fails, but the suite allows it"), "{table}");
+    assert_eq!(block(&table, "Failures"), "Failures\n  one\n    `c` on 6.1: verifier rejected: too many");
+    assert_eq!(
+        block(&table, "Failures that the suite allows"),
+        "Failures that the suite allows\n  both\n    `a` on 6.1: verifier rejected: too many; expected: it needs 6.6"
+    );
+    assert!(in_one_line.contains("1 loaded, 1 failed (1 verifier rejected), 1 failed as the suite allows"), "{table}");
+    let summary =
+        crate::report::markdown::render(&record, &crate::report::SourceRoot::around(std::path::Path::new("/nowhere")));
+    assert!(summary.contains("| both | ✅ 1/2, 1 allowed to fail |"), "{summary}");
+    assert!(summary.contains("### Failures that the suite allows\n\n* **both**"), "{summary}");
+    let annotations =
+        crate::report::github::render(&record, &crate::report::SourceRoot::around(std::path::Path::new("/nowhere")));
+    assert!(
+        annotations.lines().any(|line| line.starts_with("::notice") && line.contains("it needs 6.6")),
+        "{annotations}"
+    );
+    assert_eq!(annotations.matches("::error").count(), 1, "{annotations}");
+}
+
+#[test]
+fn a_legend_explains_what_is_in_the_table_and_nothing_else() {
+    let objects = vec![sample::object("o", &[("a", "kprobe/x"), ("b", "kprobe/y")])];
+    let record = sample::assemble(vec![sample::kernel("6.1")], objects, |_, _, _| (Verdict::Loaded, None));
+    let table = render(&record, 80);
+    assert!(table.contains("\n2/2 = 2 of 2 programs loaded\n"), "{table}");
+    assert!(!table.contains("ok = "), "{table}");
+    let objects = vec![sample::object("o", &[("a", "kprobe/x")])];
+    let record = sample::assemble(vec![sample::kernel("6.1")], objects, |_, _, _| {
+        (Verdict::RelocationFailed, Some("gone".to_owned()))
+    });
+    let table = render(&record, 80);
+    assert!(table.contains("\n0/1 = 0 of 1 program loaded, reloc = relocation failed\n"), "{table}");
+}
+
+#[test]
+fn both_programs_are_not_all_2() {
+    let objects = vec![sample::object("o", &[("a", "kprobe/x"), ("b", "kprobe/y")])];
+    let record = sample::assemble(vec![sample::kernel("6.1")], objects, |_, _, _| {
+        (Verdict::RelocationFailed, Some("gone".to_owned()))
+    });
+    assert!(block(&render(&record, 80), "Failures").contains("both programs on 6.1: relocation failed: gone"));
+}
+
+#[test]
+fn who_saw_the_notices_of_a_run_gets_them_once() {
+    let mut record = sample::record();
+    record.tool.accel_reason = "no /dev/kvm".to_owned();
+    let with_reason = render(&record, 200);
+    assert_eq!(with_reason.matches("no /dev/kvm").count(), 1, "{with_reason}");
+    record.notices = vec!["running under emulation: no /dev/kvm; load the module".to_owned()];
+    let table = render(&record, 200);
+    assert_eq!(table.matches("no /dev/kvm").count(), 1, "{table}");
+    assert!(!after_run(&record, 200).contains("no /dev/kvm"));
+}

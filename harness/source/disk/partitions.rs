@@ -67,15 +67,15 @@ pub(super) struct Partition {
 }
 
 /// The image as plain bytes; in `work` if it is not plain itself.
-pub(super) fn plain(request: &Request<'_>, disk: &Path, work: &Path) -> Result<PathBuf, StoreError> {
+pub(super) fn plain(request: &Request<'_>, (disk, shown): (&Path, &str), work: &Path) -> Result<PathBuf, StoreError> {
     let mut info = Command::new("qemu-img");
     info.args(["info", "--output=json"]).arg(disk);
-    let info = run(request, disk, info, SHORT)?;
-    let info: Info = serde_json::from_str(&info).map_err(|error| corrupt(request, disk, error.to_string()))?;
+    let info = run(request, shown, info, SHORT)?;
+    let info: Info = serde_json::from_str(&info).map_err(|error| corrupt(request, shown, error.to_string()))?;
     let format = info.format.clone();
     if let Some(other) = info.other_file(disk) {
         // An image from elsewhere could name any file of this machine.
-        return Err(corrupt(request, disk, format!("it continues in another file, `{other}`")));
+        return Err(corrupt(request, shown, format!("it continues in another file, `{other}`")));
     }
     if format == "raw" {
         return Ok(disk.to_owned());
@@ -83,16 +83,14 @@ pub(super) fn plain(request: &Request<'_>, disk: &Path, work: &Path) -> Result<P
     let raw = work.join("disk.raw");
     let mut convert = Command::new("qemu-img");
     convert.args(["convert", "-f", &format, "-O", "raw"]).arg(disk).arg(&raw);
-    run(request, disk, convert, CONVERT)?;
+    run(request, shown, convert, CONVERT)?;
     Ok(raw)
 }
 
-fn run(request: &Request<'_>, disk: &Path, command: Command, limit: Duration) -> Result<String, StoreError> {
+fn run(request: &Request<'_>, shown: &str, command: Command, limit: Duration) -> Result<String, StoreError> {
     process::run(command, limit).map_err(|error| match error {
-        ProcessError::Missing { .. } => {
-            request.unavailable(format!("`{}` needs {error}", disk.display()), "install qemu-utils")
-        }
-        error => corrupt(request, disk, error.to_string()),
+        ProcessError::Missing { .. } => request.unavailable(format!("`{}` needs {error}", shown), "install qemu-utils"),
+        error => corrupt(request, shown, error.to_string()),
     })
 }
 
@@ -124,6 +122,6 @@ pub(super) fn partitions(request: &Request<'_>, raw: &Path) -> Result<Vec<Partit
     Ok(partitions)
 }
 
-pub(super) fn corrupt(request: &Request<'_>, disk: &Path, reason: String) -> StoreError {
-    StoreError::Corrupt { what: format!("{}: `{}`", request.what, disk.display()), reason }
+pub(super) fn corrupt(request: &Request<'_>, disk: &str, reason: String) -> StoreError {
+    StoreError::Corrupt { what: format!("{}: `{}`", request.what, disk), reason }
 }

@@ -46,12 +46,16 @@ fn modules_are_fetched_once_when_they_are_asked_for() {
     assert_eq!(repository.calls("download"), 2);
     let learned_kernel = learned(&repository, &kernel, false).unwrap();
     assert_eq!(learned_kernel.module_functions().unwrap(), [("xfs".to_owned(), Vec::new())]);
-    assert_eq!(repository.calls("download"), 3);
+    assert_eq!(repository.calls("download"), 4);
+    // What is built in is listed in another package than the modules.
+    let files = learned_kernel.module_files().unwrap();
+    assert!(files.has("xfs") && files.knows_built_in());
+    assert_eq!(files.resolve(&["virtio_pci".to_owned()]).built_in, ["virtio_pci"]);
     // It is kept with the kernel, for this run and others.
     assert_eq!(learned(&repository, &kernel, false).unwrap(), learned_kernel);
     let again = repository.store().kernel(&from_apt("linux-binary-7.3.*"), &repository.lock(), true, &quiet).unwrap();
     assert_eq!(again.module_symbols, learned_kernel.module_symbols);
-    assert_eq!(repository.calls("download"), 3);
+    assert_eq!(repository.calls("download"), 4);
 }
 
 #[test]
