@@ -116,8 +116,9 @@ impl<'a> SharedStay<'a> {
     fn on_trial(&mut self, object: usize) -> Result<bool, Ended> {
         let run = self.session.run;
         let planned = &run.plan.objects[object];
-        self.session.begin_trial();
+        // So that who looks on sees what takes time; it may come once more.
         self.session.send(Event::CellStarted { kernel: self.session.kernel, object });
+        self.session.begin_trial();
         let ended = cell::run(&mut self.session, object, planned);
         let trial = self.session.end_trial();
         ended?;
