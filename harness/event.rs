@@ -3,7 +3,7 @@
 //! The runner sends events and formats nothing; the collector folds them into the record, and the live view draws them.
 //! For one kernel the order is: `Fetching`* (`KernelReady` | `KernelFailed` | `KernelPredicted` `CellPredicted`*), then for each guest `Booting` (`Booted` `Saved`? | `KernelFailed`)
 //! or `Restored`, then for each object `CellReused`, before any guest starts, or `CellStarted` (`ProgramStarted` `ProgramDone`)* `CellDone`, with `GuestLost` and another guest
-//! in between where one dies (a verdict may need more of the kernel, and `Fetching` comes once more), at last `KernelDone`. A kernel that ends without its cells leaves them as they were planned: `NotRun`.
+//! in between where one dies (a verdict may need more of the kernel, and `Fetching` comes once more; an object that is judged again, `CellStarted`), at last `KernelDone`. A kernel that ends without its cells leaves them as they were planned: `NotRun`.
 //! Cells run in parallel, those of one kernel too where its guests are restored, so their events interleave.
 
 use std::time::Duration;

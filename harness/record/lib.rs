@@ -291,6 +291,10 @@ impl RunRecord {
             }
             for program in &mut cell.programs {
                 program.load_ms = 0;
+                if let Some(loaded) = &mut program.loaded {
+                    // An address takes 7 bytes or 10, and differs from load to load; whether there is machine code does not.
+                    loaded.jited_bytes = loaded.jited_bytes.min(1);
+                }
                 if let Some(exercise) = &mut program.exercise {
                     exercise.run_time_ns = None;
                 }
