@@ -1,4 +1,4 @@
-//! [`Beneath`]: opens files below a folder by paths that are not trusted, and follows no link on the way.
+//! [`Beneath`]: opens files below a directory by paths that are not trusted, and follows no link on the way.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
-/// A folder that no path leads out of.
+/// A directory that no path leads out of.
 #[derive(Debug)]
 pub struct Beneath {
     root: OwnedFd,
@@ -19,12 +19,12 @@ pub struct Beneath {
 enum Resolver {
     /// The kernel walks it.
     Openat2,
-    /// Folder by folder, for hosts whose kernel (before 5.6) or container does not allow `openat2`.
+    /// Directory by directory, for hosts whose kernel (before 5.6) or container does not allow `openat2`.
     Walk,
 }
 
 impl Beneath {
-    /// What is below this folder, which may be a link itself.
+    /// What is below this directory, which may be a link itself.
     ///
     /// # Errors
     /// What opening it said.
@@ -38,7 +38,7 @@ impl Beneath {
     }
 
     /// A handle on whatever is at a path, a link itself included. It cannot be read from, and opening it does nothing. A leading `/` is the
-    /// folder.
+    /// directory.
     ///
     /// # Errors
     /// What opening it said: `ELOOP` for a link on the way.
@@ -71,10 +71,10 @@ impl Beneath {
         }
     }
 
-    /// Opens a folder to list it.
+    /// Opens a directory to list it.
     ///
     /// # Errors
-    /// As [`find`](Self::find); `ENOTDIR` for what is no folder.
+    /// As [`find`](Self::find); `ENOTDIR` for what is no directory.
     pub fn open_folder(&self, path: &Path) -> io::Result<OwnedFd> {
         self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY)
     }
@@ -103,7 +103,7 @@ impl Beneath {
     }
 }
 
-/// A folder on the way: with these flags a link to one is not a folder.
+/// A directory on the way: with these flags a link to one is not a directory.
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// No path leads out of the root, and none through a link.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);

@@ -49,7 +49,7 @@ pub use upgrade::PlannedUpgrade;
 
 /// The section of [`MAPS_ALONE`].
 const MAPS_SECTION: &str = ".maps";
-/// The reason of a program that nobody has tried yet.
+/// The reason of a program that no one has tried yet.
 pub const PLANNED: &str = "not reached in the run";
 
 /// Kernels x objects.
@@ -88,7 +88,7 @@ pub struct PlannedObject {
     pub analysis: Arc<Analysis>,
     /// The settings that it is tried with, if not its own.
     pub shape: Option<PlannedShape>,
-    /// What its machine is like, where somebody says it.
+    /// What its machine is like, where someone says it.
     pub machine: MachineSettings,
     /// What its own loader does to it, as a suite says.
     pub loading: LoadingRecord,

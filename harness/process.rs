@@ -166,7 +166,7 @@ impl ChildGroup {
     /// Waits at most `limit` for the leader to end. `None` if it is still running.
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         if self.status.is_none() {
-            // An error here means that somebody else reaped the child; then there is nothing left to wait for.
+            // An error here means that someone else reaped the child; then there is nothing left to wait for.
             self.status = match self.child.wait_timeout(limit) {
                 Ok(status) => status,
                 Err(_) => Some(ExitStatus::from_raw(255 << 8)),

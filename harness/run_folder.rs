@@ -1,4 +1,4 @@
-//! [`RunFolder`]: the folder of a report, and the files in it that its record names. The record may be anyone's.
+//! [`RunFolder`]: the directory of a report, and the files in it that its record names. The record may be anyone's.
 
 use std::fs::File;
 use std::io;
@@ -7,20 +7,20 @@ use std::path::{Component, Path, PathBuf};
 use crate::beneath::Beneath;
 use crate::verifier::log_file;
 
-/// The folder of a report.
+/// The directory of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder(PathBuf);
 
 impl RunFolder {
-    /// The folder at this path.
+    /// The directory at this path.
     pub fn new(folder: &Path) -> RunFolder {
         RunFolder(folder.to_owned())
     }
 
-    /// Opens a file that the record names, and nothing else: no path leads out of the folder, be it by `..`, from the root, or by a link.
+    /// Opens a file that the record names, and nothing else: no path leads out of the directory, be it by `..`, from the root, or by a link.
     ///
     /// # Errors
-    /// What opening it said; `InvalidInput` for a path that leads out of the folder.
+    /// What opening it said; `InvalidInput` for a path that leads out of the directory.
     pub fn open(&self, file: &str) -> io::Result<File> {
         let file = Path::new(file);
         let is_inside = file.components().all(|part| matches!(part, Component::Normal(_)));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const ALL: &str = "all above";
 /// The crates, which Cargo keeps apart; what the host calls them.
 const CRATES: [&str; 2] = ["record", "protocol"];
-/// Folders of other crates.
+/// Directories of other crates.
 const OTHER_CRATES: [&str; 3] = ["record", "protocol", "guest"];
 
 fn root() -> PathBuf {
@@ -39,7 +39,7 @@ fn table(text: &str) -> Vec<(String, BTreeSet<String>)> {
     table
 }
 
-/// Rust files below a folder, without those of tests.
+/// Rust files below a directory, without those of tests.
 fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

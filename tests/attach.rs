@@ -383,7 +383,7 @@ fn what_a_suite_says_of_a_program_is_done_and_proven() {
     assert_eq!(failed("group_device"), (RunFailed, Cause::NeverRan, "it did not run during `sleep`"));
     let (verdict, _, reason) = failed("event");
     assert!(verdict == HarnessLimit && reason.contains("the guest has no `/bin/true`, only"), "{reason}");
-    // Of the others nobody said anything.
+    // Of the others no one said anything.
     assert!(of(&record, name, "probe").attach.is_none());
     lab.expect_nothing_left();
 }

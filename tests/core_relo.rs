@@ -1,4 +1,4 @@
-//! What we say of relocations without a kernel, against libbpf's own code: every object at hand on every BTF at hand, and on BTF of
+//! What we say of relocations without a kernel, against libbpf's own code: every object available on every BTF available, and on BTF of
 //! kernels that never were.
 
 #![allow(clippy::unwrap_used)]
@@ -48,7 +48,7 @@ struct Object {
     records: Vec<libbpf_sys::bpf_core_relo>,
 }
 
-/// Every object of the tests, and of the folders in `COREMATRIX_RELO_OBJECTS`, that has relocations.
+/// Every object of the tests, and of the directories in `COREMATRIX_RELO_OBJECTS`, that has relocations.
 fn objects() -> Vec<Object> {
     let mut paths = Vec::new();
     let is_object = |path: &Path| path.extension().is_some_and(|extension| extension == "o");
@@ -94,7 +94,7 @@ fn strings(raw: &[u8]) -> &[u8] {
     &raw[start..start + word(20)]
 }
 
-/// The BTF of every kernel of the store, and of the files (raw or ELF) in the folder `COREMATRIX_RELO_BTF`.
+/// The BTF of every kernel of the store, and of the files (raw or ELF) in the directory `COREMATRIX_RELO_BTF`.
 fn kernels() -> Vec<(String, Vec<u8>)> {
     let store = Places::from_environment(None).unwrap().store;
     let mut paths = Vec::new();
@@ -200,7 +200,7 @@ fn every_object_on_kernels_that_never_were_resolves_as_with_libbpf() {
     let _only = LIBBPF.lock().unwrap_or_else(PoisonError::into_inner);
     let rounds: u64 = std::env::var("COREMATRIX_RELO_ROUNDS").map_or(40, |rounds| rounds.parse().unwrap());
     let (objects, mut tally) = (objects(), Tally::default());
-    // Small BTF: libbpf reads it anew each time.
+    // Small BTF: libbpf reads it again each time.
     for object in &objects {
         let mut sources: Vec<Vec<u8>> = vec![object.ours.types.raw().to_vec()];
         for (_, raw) in kernels().iter().take(2) {
@@ -255,7 +255,7 @@ fn damaged_types_are_refused_or_answered_without_harm() {
     }
 }
 
-/// For `tests/bench/predict.sh`: writes so many kernels that never were into a folder.
+/// For `tests/bench/predict.sh`: writes so many kernels that never were into a directory.
 #[test]
 #[ignore = "writes gigabytes; the bench asks for it"]
 fn write_variants() {

@@ -61,7 +61,7 @@ fn tools() -> Vec<std::path::PathBuf> {
     TOOLS.iter().map(|tool| package.join("usr/sbin").join(tool)).collect()
 }
 
-/// Of the objects of the stories and of the ten that nobody here wrote: each relocation that asks for existence is one guard, and each
+/// Of the objects of the stories and of the ten that no one here wrote: each relocation that asks for existence is one guard, and each
 /// weak extern is at least one. What there is comes out of the raw sections, by other code than the tool's.
 #[test]
 fn every_guard_is_counted() {

@@ -3,11 +3,11 @@
 //!
 //! Marks in the info string of a fenced block:
 //!
-//! * `console run`: each line that begins with `$ ` is run in the folder of its page, and what it prints is compared. A line `...` stands
+//! * `console run`: each line that begins with `$ ` is run in the directory of its page, and what it prints is compared. A line `...` stands
 //!   for any number of lines. Blanks, times, releases and paths do not count (`redact.rs`).
 //! * `file=NAME`: the block is written to this file before the next command runs.
 //!
-//! `UPDATE_DOCS=1` writes the generated parts of pages anew.
+//! `UPDATE_DOCS=1` writes the generated parts of pages again.
 
 #![allow(clippy::unwrap_used)]
 

@@ -200,7 +200,7 @@ fn setup_without_python_says_so() {
     ]);
 }
 
-/// A Python whose `venv` makes a folder with a pip that does this.
+/// A Python whose `venv` makes a directory with a pip that does this.
 fn python(machine: &Machine, pip: &str) {
     let venv = format!(
         r#"case "$2" in venv) /bin/mkdir -p "$3/bin"
@@ -289,7 +289,7 @@ fn init_writes_what_a_repository_needs_and_never_overwrites() {
     let workflow = fs::read_to_string(root.join(".github/workflows/corematrix.yml")).unwrap();
     assert!(workflow.contains("OBJECTS: \"bpf/suite.toml\""), "{workflow}");
     assert!(root.join("kernels.lock").is_file());
-    // What editors take for the schema is there, from either folder.
+    // What editors take for the schema is there, from either directory.
     for (folder, file) in [(&root, "kernels.toml"), (&inner, "suite.toml")] {
         let text = fs::read_to_string(folder.join(file)).unwrap();
         let schema = text.lines().next().and_then(|line| line.strip_prefix("#:schema ")).unwrap();
@@ -305,14 +305,14 @@ fn init_writes_what_a_repository_needs_and_never_overwrites() {
     more.expect(i32::from(GOOD));
     assert!(more.stdout.contains("kept: ") && root.join(".gitlab-ci.yml").is_file(), "{more:?}");
     init(&inner, &[]).expect(i32::from(BAD_CONFIGURATION)).expect_said(&["nothing to write"]);
-    // The files are sound, and found from the folder below.
+    // The files are sound, and found from the directory below.
     let mut command = Command::new(env!("CARGO_BIN_EXE_corematrix"));
     command.args(["list", "objects", "suite.toml"]).current_dir(&inner).env_clear().env("HOME", machine.path("home"));
     let listed = Run::start(command, &machine.path("run")).wait();
     assert_eq!(listed.expect(i32::from(GOOD)).stderr, "");
 }
 
-/// The folder of a release with two versions, whose executable is a script.
+/// The directory of a release with two versions, whose executable is a script.
 fn release(folder: &Path) {
     let script = r#"set -e; cd "$1"
 for version in 0.9.0 0.10.0; do
@@ -338,7 +338,7 @@ fn installed(lab: &Lab) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Serves the files of a folder on loopback, for as long as the test runs.
+/// Serves the files of a directory on loopback, for as long as the test runs.
 fn serve(folder: PathBuf) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());

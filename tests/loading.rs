@@ -88,7 +88,7 @@ fn objects_load_as_their_loaders_load_them() {
     assert_eq!(placeholder.section, "fentry/vfs_read");
 }
 
-/// Not one of them loads by itself, and nobody else is to blame.
+/// Not one of them loads by itself, and no one else is to blame.
 #[test]
 fn same_objects_need_their_loaders() {
     need!("guests", "programs");

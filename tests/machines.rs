@@ -1,4 +1,4 @@
-//! Other machines than the kernel's own, on real kernels: processors, NUMA nodes, sysctls and boot words. What they do to the stories of
+//! Other machines than the kernel's own, on real kernels: processors, NUMA nodes, sysctls and kernel parameters. What they do to the stories of
 //! class M is in `programs/stories.toml`.
 
 #![allow(clippy::unwrap_used)]

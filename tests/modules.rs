@@ -146,7 +146,7 @@ fn module_of_the_user_is_loaded_or_its_refusal_is_told() {
         let (cause, reason) = fate(&record.cells[0], "probe_of_nothing");
         assert!(cause == Some(Cause::ModuleNotLoaded) && reason.contains(words), "{reason}");
     }
-    // A dependency that nobody has.
+    // A dependency that no one has.
     let at = module.windows(17).position(|bytes| bytes == b"depends=libcrc32c").expect("it needs libcrc32c");
     let mut alone = module;
     alone[at + 16] = b'x';

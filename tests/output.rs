@@ -1,4 +1,4 @@
-//! What commands do when nobody reads what they print, or it cannot be written. No kernel boots.
+//! What commands do when no one reads what they print, or it cannot be written. No kernel boots.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,7 +22,7 @@ fn commands() -> Vec<(Vec<String>, i32)> {
     .collect()
 }
 
-/// The end of a pipe that nobody reads.
+/// The end of a pipe that no one reads.
 fn unread() -> OwnedFd {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

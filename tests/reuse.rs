@@ -52,7 +52,7 @@ fn a_cell_is_not_run_again_while_nothing_has_changed() {
         lab.expect_nothing_left();
         (ended.code, corematrix::record::json::read(&lab.path(folder).join("report.json")).unwrap())
     };
-    // Nobody has observed anything yet.
+    // No one has observed anything yet.
     let (code, first) = run_to("first", &["--reuse"]);
     assert_eq!((guests(&first), reused(&first).len()), (4, 0));
     let (again, second) = run_to("second", &["--reuse"]);

@@ -243,7 +243,7 @@ fn a_run_that_is_killed_while_it_saves_leaves_no_snapshot() {
     lab.expect_no_qemu();
     assert_eq!(lab.snapshots().len(), 0);
     assert_ne!(fs::read_dir(lab.store().join("tmp")).unwrap().count(), 0);
-    // The scratch folder of the killed run is nobody's.
+    // The scratch directory of the killed run is no one's.
     fs::read_dir(lab.scratch()).unwrap().for_each(|left| fs::remove_dir_all(left.unwrap().path()).unwrap());
     let report = run_five(&lab);
     assert_eq!(starts(&report), (1, 1));
@@ -321,7 +321,7 @@ fn a_snapshot_that_vanishes_in_use_makes_the_rest_cold() {
     let lab = Lab::with_kernel("append = [\"corematrix.fault=hang@three\"]\nprogram-timeout = \"1s\"");
     let mut run = lab.start(&[&object("five"), "--accel", "tcg"]);
     run.expect_said("restored in");
-    // As somebody does who knows nothing of locks.
+    // As someone does who knows nothing of locks.
     fs::remove_dir_all(lab.snapshot()).unwrap();
     run.wait().expect(PROGRAM_FAILED);
     let report = lab.report();

@@ -52,7 +52,7 @@ fn programs_are_loaded_for_functions_of_others_and_attached() {
         let reason = found.reason.as_deref().unwrap_or_default();
         assert!(reason.starts_with("target program `dispatcher/broken` does not load: "), "{reason}");
         assert_eq!(program(&record, kernel, "dispatcher", "broken").verdict, Verdict::VerifierRejected);
-        // Nobody says of which program it replaces a function.
+        // No one says of which program it replaces a function.
         let found = of("unnamed");
         assert_eq!((found.verdict, found.cause), (Verdict::HarnessLimit, Some(Cause::NeedsLoader)), "{kernel}");
         let reason = found.reason.as_deref().unwrap_or_default();

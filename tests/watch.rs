@@ -118,7 +118,7 @@ fn a_source_is_built_and_what_does_not_compile_loses_nothing() {
     expect_printed(&lab, "\nrun 2: x\n");
     expect_printed(&lab, "  x: `one` is gone");
     run.signal(Signal::INT);
-    // `plain` has a program that nobody can judge.
+    // `plain` has a program that no one can judge.
     run.wait().expect(3);
     // Building is no change of its own.
     assert!(!printed(&lab).contains("\nrun 3: "), "{}", printed(&lab));

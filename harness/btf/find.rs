@@ -9,7 +9,7 @@ use crate::object::btf::{Btf, Type, TypeKind, Want, essential_name};
 
 /// Modules that are looked at when many have a type of the name.
 const MOST_MODULES: usize = 3;
-/// Names that are suggested in the place of one that nobody has.
+/// Names that are suggested instead of one that no one has.
 const SUGGESTIONS: usize = 4;
 /// Pointers and arrays between two names of a path; more go round in circles.
 const MOST_STEPS: usize = 64;
@@ -136,7 +136,7 @@ impl Query {
             }
         };
         for hit in found {
-            // The same type may be there several times, with members that differ only in what nobody asked about.
+            // The same type may be there several times, with members that differ only in what no one asked about.
             if !hits.contains(&hit) {
                 hits.push(hit);
             }

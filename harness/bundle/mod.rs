@@ -1,6 +1,6 @@
 //! [`Bundle`]: one failed cell of a run in one file, with everything that another machine needs to see it fail again.
 //!
-//! It is a tar archive, compressed by zstd, and a project of its own: after `tar --zstd -xf` its folder has a manifest, a lock file, a
+//! It is a tar archive, compressed by zstd, and a project of its own: after `tar --zstd -xf` its directory has a manifest, a lock file, a
 //! suite and the object, and `corematrix run suite.toml` works there.
 //!
 //! ```text
@@ -47,7 +47,7 @@ pub use error::BundleError;
 
 /// The ending of a bundle's name.
 pub const SUFFIX: &str = ".cmxb";
-/// Where a run puts its bundles, in the report's folder.
+/// Where a run puts its bundles, in the report's directory.
 pub const FOLDER: &str = "bundles";
 /// The first bytes of everything that zstd compressed.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -99,7 +99,7 @@ pub struct Contents<'a> {
     pub spec: &'a KernelSpec,
     /// The lock file of the run.
     pub lock: &'a LockFile,
-    /// The report's folder, for the logs.
+    /// The report's directory, for the logs.
     pub folder: &'a Path,
     /// The command line of the run.
     pub command: &'a [String],
@@ -107,7 +107,7 @@ pub struct Contents<'a> {
 
 /// The name of a cell's bundle, `KERNEL-OBJECT`: without what a file name cannot have, and no two cells have the same.
 pub fn file_name(kernel: &str, object: &str) -> String {
-    // With a `-` in the kernel's name nobody knows where the object's begins.
+    // With a `-` in the kernel's name no one knows where the object's begins.
     let between = if kernel.contains('-') { '/' } else { '-' };
     plain(&format!("{kernel}{between}{object}")) + SUFFIX
 }

@@ -15,7 +15,7 @@ fn kernel() -> usize {
     sample::record().kernels.iter().position(|kernel| kernel.identity.is_some()).unwrap()
 }
 
-/// A bundle of a red cell, its file, and the folder that has both.
+/// A bundle of a red cell, its file, and the directory that has both.
 fn bundle() -> (tempfile::TempDir, PathBuf, Bundle) {
     let folder = tempfile::tempdir().unwrap();
     let bytes =

@@ -145,7 +145,8 @@ impl ReadTerms {
 
 pub(super) fn run(common: &Common, args: &GateArgs) -> Result<ExitCode, Failure> {
     let terms = args.terms.read(common, &[])?;
-    let (_, record) = read_record(common, &args.run)?;
+    let (_, mut record) = read_record(common, &args.run)?;
+    terms.expectations.mark_saved(&mut record, terms.limits.today);
     let report = terms.decide(&record);
     let sources = SourceRoot::around(&project_folder(common));
     let text = args.format.render(&report, &record, &sources, width());

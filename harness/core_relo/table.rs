@@ -1,4 +1,4 @@
-//! [`TypeTable`]: BTF as it lies, of which only the types are decoded that somebody asks for.
+//! [`TypeTable`]: BTF as it lies, of which only the types are decoded that someone asks for.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Bytes {
     }
 }
 
-/// The types of a kernel, a module or an object, in place. Cheap to open where an index of it is at hand.
+/// The types of a kernel, a module or an object, in place. Cheap to open where an index of it is available.
 pub struct TypeTable {
     bytes: Bytes,
     types: (usize, usize),
@@ -56,7 +56,7 @@ impl TypeTable {
         Self::build(Bytes::Owned(bytes), None, None)
     }
 
-    /// Takes raw BTF with an index of it that was made before. An index that is not this BTF's is made anew.
+    /// Takes raw BTF with an index of it that was made before. An index that is not this BTF's is made again.
     ///
     /// # Errors
     /// As [`TypeTable::new`].
@@ -78,11 +78,11 @@ impl TypeTable {
         Self::build(Bytes::Owned(bytes), None, Some(kernel))
     }
 
-    /// Maps a file of raw BTF with an index of it that was made before. The caller must own both files: nobody may write into them while
+    /// Maps a file of raw BTF with an index of it that was made before. The caller must own both files: no one may write into them while
     /// they are mapped.
     ///
     /// # Errors
-    /// The file cannot be read, or is no BTF. An index that is not this file's is made anew.
+    /// The file cannot be read, or is no BTF. An index that is not this file's is made again.
     pub fn map(path: &Path, index: Option<TypeIndex>) -> Result<TypeTable, std::io::Error> {
         let file = std::fs::File::open(path)?;
         // SAFETY: the files of the store appear whole, by a rename, and are never written into; see above for others.

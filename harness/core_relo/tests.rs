@@ -46,7 +46,7 @@ fn an_object_resolves_otherwise_on_another_kernel() {
 fn types_of_a_module_are_asked_where_the_kernel_has_none() {
     let side = ObjectSide::read(OBJECT).unwrap();
     let kernel = Arc::new(TypeTable::new(btf(&[1, 1 << 24, 4, 32], "\0int\0")).unwrap());
-    // A second BTF stands in for a module's: it is whole, so its ids begin anew.
+    // A second BTF stands in for a module's: it is whole, so its ids begin again.
     let module = Arc::new(TypeTable::new(raw(KERNEL_A)).unwrap());
     let with = Target { kernel: Arc::clone(&kernel), modules: vec![("a".to_owned(), module)] };
     let without = Target { kernel, modules: Vec::new() };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::table::TypeTable;
 
-/// Opens the types of one kernel, each time anew.
+/// Opens the types of one kernel, every time.
 #[derive(Clone)]
 pub struct TypeSource(Arc<dyn Fn() -> Option<Arc<TypeTable>> + Send + Sync>);
 

@@ -123,7 +123,7 @@ impl Analysis {
         }
     }
 
-    /// What the object itself has in the variable: nobody sets it yet.
+    /// What the object itself has in the variable: no one sets it yet.
     fn rodata_value(&self, occurrence: &Occurrence) -> Option<u64> {
         let program = &self.programs[occurrence.program];
         let (variable, offset) = occurrence.read?;

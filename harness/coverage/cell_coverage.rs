@@ -28,7 +28,7 @@ pub struct ObjectFacts<'a> {
     pub relocations: &'a [RelocationRecord],
     /// What its externs were resolved to.
     pub externs: &'a [ExternRecord],
-    /// The first two numbers of the kernel's version, where nobody asked the kernel for more. Distributions put their own into the third.
+    /// The first two numbers of the kernel's version, where no one asked the kernel for more. Distributions put their own into the third.
     pub release: Option<[u8; 2]>,
 }
 

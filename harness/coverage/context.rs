@@ -248,7 +248,7 @@ mod tests {
             reads: Default::default(),
         };
         assert_eq!(loaded(&code, Some(&flow)), [8]);
-        // Nobody uses it at all.
+        // No one uses it at all.
         assert!(loaded(&[[0x79, 6, 1, 16, 0], EXIT], None).is_empty());
     }
 }

@@ -32,10 +32,10 @@ pub enum UnfitProgram {
     /// There is none.
     #[error("executable `{0}` not found")]
     Missing(String),
-    /// It is there, and nobody may execute it.
+    /// It is there, and no one may execute it.
     #[error("`{}` is not executable", .0.display())]
     NotExecutable(PathBuf),
-    /// It is a folder or something else that is no file.
+    /// It is a directory or something else that is no file.
     #[error("`{}` is not a file", .0.display())]
     NoFile(PathBuf),
     /// It cannot be read.
@@ -46,7 +46,7 @@ pub enum UnfitProgram {
         /// What the system said.
         reason: String,
     },
-    /// The guest has a folder of its own there.
+    /// The guest has a directory of its own there.
     #[error("`{}` is not visible in the guest", .0.display())]
     Hidden(PathBuf),
     /// It is for another kind of machine.
@@ -117,7 +117,7 @@ impl UnfitProgram {
 const BPF_OBJECT: &str = "a BPF object";
 
 impl Executable {
-    /// Looks a program up as the guest will: by its path, or in the folders of `search`. `view` is what the guest sees, and
+    /// Looks a program up as the guest will: by its path, or in the directories of `search`. `view` is what the guest sees, and
     /// `library_path` the value of `LD_LIBRARY_PATH` there.
     ///
     /// # Errors

@@ -17,11 +17,11 @@ use crate::beneath::Beneath;
 const MOST_READ: u32 = 1 << 20;
 /// As many files as a guest may know at once: an honest kernel forgets those that it has no memory for.
 const MOST_NODES: usize = 1 << 20;
-/// Names in one folder; more of them are not listed.
+/// Names in one directory; more of them are not listed.
 const MOST_NAMES: usize = 1 << 20;
 /// As many listings are kept while the guest goes through them.
 const MOST_LISTINGS: usize = 16;
-/// Folders whose contents the guest has of its own.
+/// Directories whose contents the guest has of its own.
 const OWN_TO_GUEST: [&str; 4] = ["/proc", "/sys", "/dev", "/run"];
 /// What a guest sees that is to see programs and libraries only.
 const PROGRAMS: [&str; 20] = [
@@ -46,7 +46,7 @@ const PROGRAMS: [&str; 20] = [
     "/etc/profile",
     "/etc/protocols",
 ];
-/// Folders of such a guest that are empty.
+/// Directories of such a guest that are empty.
 const EMPTY: [&str; 3] = ["/boot", "/root", "/tmp"];
 
 /// Which files of the host a guest sees.
@@ -84,7 +84,7 @@ pub struct HostFiles {
     last: NodeId,
     /// The file that was read last, since the next read is most likely for it, too.
     open: Option<(NodeId, File)>,
-    /// Names in folders, from when the guest began to list them; the newest last.
+    /// Names in directories, from when the guest began to list them; the newest last.
     listings: VecDeque<(NodeId, Vec<Name>)>,
 }
 
@@ -95,7 +95,7 @@ struct Node {
     lookups: u64,
 }
 
-/// A name in a folder.
+/// A name in a directory.
 #[derive(Debug)]
 struct Name {
     name: OsString,
@@ -166,7 +166,7 @@ impl HostFiles {
         if is_own_to_guest(parent) || !self.view.shows(&path) {
             return Ok(fuse::no_entry());
         }
-        // What is no folder has no children: an honest kernel never asks for any, also not behind a link.
+        // What is no directory has no children: an honest kernel never asks for any, also not behind a link.
         let found = match self.root.metadata(&path) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(fuse::no_entry()),
@@ -250,7 +250,7 @@ impl HostFiles {
         Ok(body)
     }
 
-    /// The names in a folder.
+    /// The names in a directory.
     fn list(&self, path: &Path) -> io::Result<Vec<Name>> {
         let folder = self.root.open_folder(path)?;
         let mut names: Vec<Name> =

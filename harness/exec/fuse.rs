@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 const HEADER: usize = 40;
 /// The version that is spoken; kernels since 5.4 know it.
 const VERSION: (u32, u32) = (7, 31);
-/// Reads are done at once, without opening; a changed file's cache is dropped; requests for folders and links may be cached.
+/// Reads are done at once, without opening; a changed file's cache is dropped; requests for directories and links may be cached.
 const WANTED: u32 = ASYNC_READ | AUTO_INVALIDATE | NO_OPEN | PARALLEL_FOLDERS | CACHE_LINKS | NO_OPEN_FOLDER;
 const ASYNC_READ: u32 = 1;
 const AUTO_INVALIDATE: u32 = 1 << 12;
@@ -15,7 +15,7 @@ const NO_OPEN: u32 = 1 << 17;
 const PARALLEL_FOLDERS: u32 = 1 << 18;
 const CACHE_LINKS: u32 = 1 << 23;
 const NO_OPEN_FOLDER: u32 = 1 << 24;
-/// Nobody writes; the kernel insists on no less.
+/// No one writes; the kernel insists on no less.
 const MAX_WRITE: u32 = 4096;
 /// Seconds for which the guest's kernel caches an answer about a name or a file: the view is live.
 const BELIEVED: u64 = 2;
@@ -30,7 +30,7 @@ pub const ROOT: NodeId = 1;
 pub enum Call<'a> {
     /// The first request.
     Init { readahead: u32, flags: u32 },
-    /// The file of this name in a folder.
+    /// The file of this name in a directory.
     Lookup { name: &'a [u8] },
     /// What a file is.
     Attributes,
@@ -38,7 +38,7 @@ pub enum Call<'a> {
     ReadLink,
     /// Bytes of a file.
     Read { offset: u64, size: u32 },
-    /// Names in a folder, from the given number on.
+    /// Names in a directory, from the given number on.
     ReadFolder { offset: u64, size: u32 },
     /// How full the file system is.
     FileSystem,

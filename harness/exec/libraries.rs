@@ -28,7 +28,7 @@ const MOST_LIBRARIES: usize = 1000;
 /// Where libraries are found.
 pub(super) struct Libraries<'a> {
     view: &'a View,
-    /// The folders of `LD_LIBRARY_PATH`.
+    /// The directories of `LD_LIBRARY_PATH`.
     folders: Vec<PathBuf>,
     cache: OnceCell<BTreeMap<String, PathBuf>>,
 }

@@ -1,4 +1,4 @@
-//! [`OutputFiles`]: takes what a command left out of its guest, into one folder of the host and nowhere else.
+//! [`OutputFiles`]: takes what a command left out of its guest, into one directory of the host and nowhere else.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -8,14 +8,14 @@ use crate::protocol::live::LeftKind;
 
 /// More is not taken out of one guest.
 pub(super) const MOST_BYTES: u64 = 1 << 30;
-/// More files and folders are not taken out of one guest.
+/// More files and directories are not taken out of one guest.
 const MOST_FILES: u32 = 100_000;
 /// More notes are not kept.
 const MOST_NOTES: usize = 100;
 /// A longer path is cut in a note.
 const LONGEST_PATH: usize = 300;
 
-/// Why the folder for what commands leave cannot be used.
+/// Why the directory for what commands leave cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeftError {
@@ -25,15 +25,15 @@ pub enum LeftError {
     /// It cannot be made or read.
     #[error("cannot use the directory `{}`: {source}", .folder.display())]
     Unusable {
-        /// The folder.
+        /// The directory.
         folder: PathBuf,
         /// Why.
         source: io::Error,
     },
 }
 
-/// A folder that takes what a guest sends. The guest is not trusted: it names no path outside, and there are no links on the way since
-/// only folders and plain files are ever made, in a folder that was empty.
+/// A directory that takes what a guest sends. The guest is not trusted: it names no path outside, and there are no links on the way since
+/// only directories and plain files are ever made, in a directory that was empty.
 #[derive(Debug)]
 pub struct OutputFiles {
     folder: PathBuf,
@@ -44,7 +44,7 @@ pub struct OutputFiles {
 }
 
 impl OutputFiles {
-    /// Makes the folder, which may exist and be empty.
+    /// Makes the directory, which may exist and be empty.
     ///
     /// # Errors
     /// [`LeftError`] if it cannot be made or has something in it.

@@ -28,7 +28,7 @@ pub trait Attendant {
     fn read(&mut self, most: usize) -> Option<Vec<u8>>;
     /// The size of the terminal, if it has changed.
     fn resized(&mut self) -> Option<TerminalSize>;
-    /// The command left something in its folder for that.
+    /// The command left something in its directory for that.
     fn left(&mut self, path: &str, kind: LeftKind, bytes: &[u8]);
 }
 

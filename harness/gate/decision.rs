@@ -142,7 +142,7 @@ pub struct Decision {
     pub message: String,
     /// What the user can do.
     pub hint: Option<String>,
-    /// Where somebody wrote about it.
+    /// Where someone wrote about it.
     pub link: Option<String>,
 }
 
@@ -157,7 +157,7 @@ pub struct Excuse {
     pub place: Place,
     /// Why it passes: the reason of an expectation, or that it was so before.
     pub why: String,
-    /// Where somebody wrote about it.
+    /// Where someone wrote about it.
     pub link: Option<String>,
 }
 

@@ -32,7 +32,7 @@ use crate::record::KernelWarning;
 use crate::record::RunRecord;
 use crate::record::Verdict;
 
-/// A failure that somebody knows of.
+/// A failure that someone knows of.
 #[derive(Debug, Clone)]
 pub struct Expectation {
     /// What it is about.
@@ -58,7 +58,7 @@ impl Expectation {
     }
 }
 
-/// A warning of kernels that somebody knows of.
+/// A warning of kernels that someone knows of.
 #[derive(Debug, Clone)]
 pub struct WarningAllowance {
     /// What it is about. A warning that came with no program is all programs'.
@@ -83,7 +83,7 @@ impl WarningAllowance {
     }
 }
 
-/// Everything that somebody knows of.
+/// Everything that someone knows of.
 #[derive(Debug, Clone, Default)]
 pub struct Expectations {
     /// Failures.
@@ -282,6 +282,13 @@ impl Expectations {
                     None => known.reason.clone(),
                 });
             }
+        }
+    }
+
+    /// The same in the record of an earlier run, which has what was expected then: what is expected now takes its place, if anything is.
+    pub fn mark_saved(&self, record: &mut RunRecord, today: Date) {
+        if !self.failures.is_empty() {
+            self.mark(record, today);
         }
     }
 

@@ -20,7 +20,7 @@ pub struct Scope {
     pub kernels: Vec<KernelSelector>,
     /// Why that is known and well.
     pub reason: String,
-    /// Where somebody wrote about it.
+    /// Where someone wrote about it.
     pub link: Option<String>,
     /// The last day on which it counts.
     pub expires: Option<Date>,

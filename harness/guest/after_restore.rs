@@ -9,7 +9,7 @@ use corematrix_protocol::Woken;
 
 /// Adds to the kernel's randomness and counts it as such; from `linux/random.h`.
 const RNDADDENTROPY: libc::Ioctl = 0x4008_5203;
-/// Makes the kernel's generator start anew from what was added; from `linux/random.h`.
+/// Makes the kernel's generator start again from what was added; from `linux/random.h`.
 const RNDRESEEDCRNG: libc::Ioctl = 0x5207;
 /// Bytes of entropy in one request.
 const ENTROPY: usize = 32;

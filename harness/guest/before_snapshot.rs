@@ -9,7 +9,7 @@ use libbpf_sys as sys;
 use super::feature_probe::{EXIT, RETURN_ZERO};
 use super::kernel_btf;
 
-/// Free memory that nobody used since the boot is zero; this much more than the fragments is taken to reach what was freed in large
+/// Free memory that no one used since the boot is zero; this much more than the fragments is taken to reach what was freed in large
 /// blocks, such as the initramfs.
 const MARGIN: usize = 128 << 20;
 /// Blocks of this order are whole stretches of memory; the fragments below are what was in use and given back.
@@ -42,7 +42,7 @@ fn load_once() {
         )
     };
     if descriptor >= 0 {
-        // SAFETY: it is open, and owned by nobody.
+        // SAFETY: it is open, and owned by no one.
         drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
     }
 }

@@ -5,7 +5,7 @@
 //! `attach-` or `exercise-` before them (the same before PROGRAM is attached or made to run), `wake` (the kernel panics when it is
 //! restored from a snapshot), `warn` (a splat, as `WARN_ON` makes it, is written into the kernel's log before PROGRAM is loaded), `taint`
 //! (the kernel is marked there as one that has warned, without a word), `stay` (a process with all that PROGRAM's object has made outlives it),
-//! `pin` (a map is pinned where nobody looks for pins), `refuse` or `accept` (once PROGRAM's object was judged, every later program
+//! `pin` (a map is pinned where no one looks for pins), `refuse` or `accept` (once PROGRAM's object was judged, every later program
 //! of the guest is said to be refused, or to load), `lie` (asked what objects have left behind, the guest says what it said first),
 //! `asleep` (a restored guest goes on as if nothing had happened), `no-btf` (the kernel's
 //! BTF is hidden from libbpf) or `bare` (nothing is collected, so that
@@ -130,7 +130,7 @@ impl Faults {
         }
     }
 
-    /// What the guest says in the place of a message.
+    /// What the guest says instead of a message.
     pub fn twisted(&self, message: &GuestMessage) -> Option<GuestMessage> {
         match (message, self.said.get()) {
             (GuestMessage::ProgramDone(outcome), Some(stage)) => {
@@ -168,7 +168,7 @@ fn close_pipes() {
     for entry in std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
         let is_pipe = std::fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().starts_with("pipe:"));
         if let (true, Some(number)) = (is_pipe, entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok())) {
-            // SAFETY: nobody in this process uses the pipe any more.
+            // SAFETY: no one in this process uses the pipe any more.
             unsafe { libc::close(number) };
         }
     }
@@ -192,7 +192,7 @@ fn pin_elsewhere() {
     }
 }
 
-/// Puts an empty folder over the one where the kernel shows its BTF.
+/// Puts an empty directory over the one where the kernel shows its BTF.
 fn hide_btf() {
     if let Err(error) = mount("none", "/sys/kernel/btf", "tmpfs", MountFlags::RDONLY, c"") {
         eprintln!("corematrix guest: cannot hide the BTF: {error}");

@@ -32,7 +32,7 @@ pub fn run(work: impl FnOnce() -> i32) -> Result<Ending, String> {
     wait(fork(work)?)
 }
 
-/// Runs `work` in a forked copy of this process, for which nobody waits here. Returns its number.
+/// Runs `work` in a forked copy of this process, for which no one waits here. Returns its number.
 pub fn start(work: impl FnOnce() -> i32) -> Result<libc::pid_t, String> {
     fork(work)
 }

@@ -27,7 +27,7 @@ const MOUNTS: [(&str, &str, &str, &str, bool); 9] = [
 /// The limit of locked memory that the kernel gives its first process.
 static MEMLOCK: OnceLock<Rlimit> = OnceLock::new();
 
-/// The limit of locked memory that processes have if nobody raises it: 64 KiB, and 8 MiB from 5.16 on.
+/// The limit of locked memory that processes have if no one raises it: 64 KiB, and 8 MiB from 5.16 on.
 pub fn memlock_at_boot() -> Rlimit {
     MEMLOCK.get().copied().unwrap_or(Rlimit { current: Some(64 << 10), maximum: Some(64 << 10) })
 }

@@ -42,7 +42,7 @@ pub fn parse_once() {
     }
 }
 
-/// What libbpf calls in the place of its `btf__load_vmlinux_btf`.
+/// What libbpf calls instead of its `btf__load_vmlinux_btf`.
 ///
 /// # Safety
 /// As libbpf's own.
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn __wrap_btf__load_vmlinux_btf() -> *mut btf {
     }
 }
 
-/// What libbpf calls in the place of its `btf__parse`, where that is in another of its source files.
+/// What libbpf calls instead of its `btf__parse`, where that is in another of its source files.
 ///
 /// # Safety
 /// As libbpf's own.
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn __wrap_btf__parse(path: *const c_char, ext: *mut *mut b
     unsafe { __real_btf__parse(path, ext) }
 }
 
-/// What libbpf calls in the place of its `btf__free`, where that is in another of its source files.
+/// What libbpf calls instead of its `btf__free`, where that is in another of its source files.
 ///
 /// # Safety
 /// As libbpf's own.

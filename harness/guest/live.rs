@@ -218,7 +218,7 @@ impl<'a> Live<'a> {
         let mut took = 0;
         while let Some(next) = self.input.front_mut() {
             let (Some(piece), Some(input)) = (next.as_mut(), self.running.input.as_mut()) else {
-                // The end of the input; or there is nobody to take it.
+                // The end of the input; or there is no one to take it.
                 took += self.input.pop_front().flatten().map_or(0, |piece| piece.len());
                 self.running.end_input();
                 continue;

@@ -28,9 +28,9 @@ pub fn descriptor(program: &OpenProgram<'_>) -> RawFd {
 
 /// A descriptor of the program with this number, which another process has loaded; `None` if there is none.
 pub fn by_id(id: u32) -> Option<OwnedFd> {
-    // SAFETY: takes a number; gives a descriptor that is nobody else's, or a negative errno.
+    // SAFETY: takes a number; gives a descriptor that is no one else's, or a negative errno.
     let descriptor = unsafe { libbpf_rs::libbpf_sys::bpf_prog_get_fd_by_id(id) };
-    // SAFETY: it is open, and owned by nobody.
+    // SAFETY: it is open, and owned by no one.
     (descriptor >= 0).then(|| unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 

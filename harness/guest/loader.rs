@@ -221,7 +221,7 @@ fn isolate(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'
     }
 }
 
-/// Prepares the object anew and attaches the struct_ops map of a program: a map that was attached once cannot be attached again.
+/// Prepares the object again and attaches the struct_ops map of a program: a map that was attached once cannot be attached again.
 fn with_map(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<'_>) -> Result<(), String> {
     frames.step(Step::Attaching)?;
     match prepare(request, Which::All, &mut None, &mut || frames.alive()) {

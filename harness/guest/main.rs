@@ -156,7 +156,7 @@ fn serve() -> Result<(), String> {
     }
 }
 
-/// Makes a file that the host sent, and the folders above it.
+/// Makes a file that the host sent, and the directories above it.
 fn make_file(path: &Path, content: &[u8], mode: u32) -> Result<(), String> {
     let make = || {
         path.parent().map_or(Ok(()), fs::create_dir_all)?;

@@ -9,7 +9,7 @@ use corematrix_record::{NOT_PINNED, PINNED_BY_NAME};
 
 /// Where libbpf pins maps by their names.
 const FOLDER: &str = "/sys/fs/bpf";
-/// Folders nested deeper than this are left alone.
+/// Directories nested deeper than this are left alone.
 const MAX_DEPTH: usize = 64;
 
 /// What is pinned at some time.
@@ -33,7 +33,7 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// Removes a pin, or a folder of pins.
+/// Removes a pin, or a directory of pins.
 fn remove(path: &Path, depth: usize) {
     let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
     if !is_folder {
@@ -54,7 +54,7 @@ pub fn path(pinning: &str, map: &str) -> Option<PathBuf> {
     }
 }
 
-/// Makes the folders that a pin lies in; libbpf makes only the last. Where one cannot be made libbpf says that the pin cannot be either.
+/// Makes the directories that a pin lies in; libbpf makes only the last. Where one cannot be made libbpf says that the pin cannot be either.
 pub fn make_folders(path: &Path) {
     let _ = path.parent().map(fs::create_dir_all);
 }

@@ -15,7 +15,7 @@ use corematrix_protocol::libbpf_log::{self, Level, Line};
 use corematrix_protocol::{LeftOutMap, ObjectSetup};
 use corematrix_record::LoadingRecord;
 
-/// How long the kernel may take to free maps that nobody uses any more.
+/// How long the kernel may take to free maps that no one uses any more.
 const FREEING: Duration = Duration::from_millis(500);
 
 /// Which programs of an object are switched on.
@@ -143,7 +143,7 @@ pub fn prepare(
         let warnings = libbpf_log::warnings(&lines);
         first_failure.get_or_insert_with(|| warnings.clone());
         let missing = warnings.iter().find_map(|warning| Some((libbpf_log::missing_extern(warning)?, warning)));
-        // One that somebody refers to, but nobody knows who, fails the object as a whole.
+        // One that someone refers to, but no one knows who, fails the object as a whole.
         let missing = missing.filter(|(name, _)| request.extern_users.contains_key(*name));
         if let Some((weak, (name, warning))) = missing.and_then(|known| Some((weaken(&bytes, known.0)?, known))) {
             missing_externs.push((name.to_owned(), warning.clone()));

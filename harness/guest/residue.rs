@@ -17,7 +17,7 @@ const KINDS: [(BpfKind, unsafe extern "C" fn(u32, *mut u32) -> i32); 4] = [
     (BpfKind::Link, sys::bpf_link_get_next_id),
 ];
 
-/// Folders in which nothing is to appear.
+/// Directories in which nothing is to appear.
 const FOLDERS: [&str; 9] =
     ["/", "/corematrix", "/dev", "/proc/self/fd", "/run", "/sys/class/net", "/sys/fs/bpf", "/sys/fs/cgroup", "/tmp"];
 
@@ -43,7 +43,7 @@ const FILES: [&str; 17] = [
     "/sys/module",
 ];
 
-/// More numbers of one kind, or names in one folder, are not told. They would be no state to go on from anyway.
+/// More numbers of one kind, or names in one directory, are not told. They would be no state to go on from anyway.
 const MOST: usize = 4096;
 /// Longer content is told by its checksum.
 const LONG: usize = 256;
@@ -105,7 +105,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Of a folder, its names.
+/// Of a directory, its names.
 fn content(file: &Path) -> Option<String> {
     let bytes = match fs::read(file) {
         Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => names(file).join("\n").into_bytes(),

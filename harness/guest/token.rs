@@ -62,7 +62,7 @@ pub fn enter() -> Result<(), String> {
 
 /// The part of root: writes the maps of the namespace, then mounts the file system.
 fn serve(process: u32, orders: RawFd, answers: RawFd) {
-    // SAFETY: takes a number. If the other process dies nobody asks any more.
+    // SAFETY: takes a number. If the other process dies no one asks any more.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
     loop {
         let mut order = [0; 4];

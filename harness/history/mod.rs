@@ -1,4 +1,4 @@
-//! [`History`]: the nights of a matrix as a folder of plain files.
+//! [`History`]: the nights of a matrix as a directory of plain files.
 //!
 //! ```text
 //! DIR/.lock            held by the nightly that is at work
@@ -19,11 +19,11 @@ use rustix::fs::{FlockOperation, flock};
 
 pub use night::{Night, NightResult};
 
-/// The folder of the nights.
+/// The directory of the nights.
 pub const NIGHTS: &str = "nights";
 /// What a night says of itself.
 const NIGHT: &str = "night.json";
-/// How the folder of a night begins that is still at work.
+/// How the directory of a night begins that is still at work.
 const UNFINISHED: &str = ".unfinished-";
 
 /// Why a history cannot be used.
@@ -38,7 +38,7 @@ pub enum HistoryError {
     Io {
         /// What was tried.
         what: &'static str,
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
         /// What the system said.
         error: io::Error,
@@ -85,12 +85,12 @@ impl History {
         Ok(history)
     }
 
-    /// Its folder.
+    /// Its directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Makes the folder that the report of a night goes into until [`History::add`].
+    /// Makes the directory that the report of a night goes into until [`History::add`].
     ///
     /// # Errors
     /// It cannot be made.
@@ -116,13 +116,13 @@ impl History {
     /// The nights, oldest first. One that cannot be read is left out, since the others are worth showing.
     ///
     /// # Errors
-    /// The folder cannot be read.
+    /// The directory cannot be read.
     pub fn nights(&self) -> Result<Vec<Night>, HistoryError> {
         let read = |name: &String| serde_json::from_slice(&fs::read(self.folder(name).join(NIGHT)).ok()?).ok();
         Ok(self.names()?.iter().filter_map(read).collect())
     }
 
-    /// The folder of a night.
+    /// The directory of a night.
     pub fn folder(&self, stamp: &str) -> PathBuf {
         self.root.join(NIGHTS).join(stamp)
     }
@@ -140,7 +140,7 @@ impl History {
         Ok(())
     }
 
-    /// Names of the folders of nights, oldest first: they begin with the date.
+    /// Names of the directories of nights, oldest first: they begin with the date.
     fn names(&self) -> Result<Vec<String>, HistoryError> {
         let nights = self.root.join(NIGHTS);
         let entries = fs::read_dir(&nights).and_then(Iterator::collect::<io::Result<Vec<_>>>);

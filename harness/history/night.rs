@@ -8,7 +8,7 @@ use crate::record::Verdict;
 /// What a history remembers of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Night {
-    /// Names its folder, and orders the nights: `2026-11-22T020000Z`.
+    /// Names its directory, and orders the nights: `2026-11-22T020000Z`.
     pub stamp: String,
     /// Names and releases of its kernels, in matrix order.
     pub kernels: Vec<(String, String)>,

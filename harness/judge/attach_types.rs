@@ -82,7 +82,7 @@ pub(super) fn attach_type(program: &ProgramInfo) -> Option<String> {
     is_needed.then(|| Feature::AttachType.enumerator(bare))
 }
 
-/// Whether the kernel has the attach type that the section cannot do without; `None` if there is none or nobody can tell.
+/// Whether the kernel has the attach type that the section cannot do without; `None` if there is none or no one can tell.
 pub(super) fn has_attach_type(program: &ProgramInfo, kernel: &dyn KernelView) -> Option<bool> {
     kernel.has_enumerator(Feature::AttachType.listing().0, &attach_type(program)?)
 }

@@ -6,7 +6,7 @@ use crate::verifier::{StackRounding, deepest_stack};
 
 /// Bytes of stack (`MAX_BPF_STACK`).
 const MOST_STACK: u64 = 512;
-/// Instructions of a program that somebody with privileges loads (`BPF_COMPLEXITY_LIMIT_INSNS`).
+/// Instructions of a program that someone with privileges loads (`BPF_COMPLEXITY_LIMIT_INSNS`).
 const MOST_INSNS: u64 = 1_000_000;
 const INSN_BYTES: u32 = 8;
 /// The first kernel that rounds a function's stack as the JIT needs it.
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(told(&Load { statistics: None, ..load }), [size]);
         let new = Statistics { stack_depth: vec![96, 304], stack_depth_max: Some(304), ..Statistics::default() };
         assert_eq!(told(&Load { statistics: Some(&new), ..load })[0], (Limit::Stack, 304, 512));
-        // A chain of two functions, of which nobody knows whether the second has a stack of its own.
+        // A chain of two functions, of which no one knows whether the second has a stack of its own.
         let middle = Statistics { stack_depth_max: None, ..new };
         let private = Load { statistics: Some(&middle), release: Some((6, 17)), ..load };
         assert_eq!(told(&private)[0], (Limit::Stack, 304, 512));

@@ -1,6 +1,6 @@
 //! [`KernelView`]: what is known of the kernel that judged a program, besides what the guest observed.
 
-/// What is known of a kernel from its BTF, its modules' BTF and its config. `None` means that nobody can tell: a kernel without BTF
+/// What is known of a kernel from its BTF, its modules' BTF and its config. `None` means that no one can tell: a kernel without BTF
 /// or config, or with BTF that cannot be read.
 pub trait KernelView {
     /// Whether the kernel has a struct, union, enum, typedef or integer of this name, given without keyword and flavour.

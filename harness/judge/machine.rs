@@ -23,7 +23,7 @@ pub(super) fn unless_forbidden(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnos
     by_lockdown(case, machine, &diagnosis).or_else(|| without_jit(case, machine, &diagnosis)).unwrap_or(diagnosis)
 }
 
-/// The kernel gives a helper to nobody while it is locked down, and calls it unknown.
+/// The kernel gives a helper to no one while it is locked down, and calls it unknown.
 fn by_lockdown(case: &Case<'_>, machine: &MachineRecord, diagnosis: &Diagnosis) -> Option<Diagnosis> {
     let level = machine.lockdown.as_deref()?;
     if !matches!(diagnosis.cause, Some(Cause::UnknownHelper | Cause::ForbiddenHelper)) {

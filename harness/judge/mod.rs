@@ -75,7 +75,7 @@ pub struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// Whether the types that it is relocated with have one of this name; `None` if nobody can tell.
+    /// Whether the types that it is relocated with have one of this name; `None` if no one can tell.
     fn is_type(&self, name: &str) -> Option<bool> {
         let Some(own) = self.own_types else { return self.kernel.has_type(name) };
         let kinds = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Int];
@@ -128,7 +128,7 @@ fn by_words(case: &Case<'_>) -> Diagnosis {
         Stage::Prepare => map::first_left_out(case)
             .or_else(|| form::newer_than_kernel(case))
             .or_else(|| from_warnings(case))
-            // Nobody is blamed without evidence.
+            // No one is blamed without evidence.
             .unwrap_or_else(|| {
                 let words = last_words(outcome);
                 Diagnosis::of(Verdict::HarnessError, Cause::Unrecognised, Evidence::line(&words))
@@ -147,7 +147,7 @@ pub fn out_of_memory(reason: String) -> Diagnosis {
     Diagnosis::of(Verdict::HarnessLimit, Cause::GuestMemory, Evidence::line(reason))
 }
 
-/// Privileges that nobody has on a kernel say nothing about the object.
+/// Privileges that no one has on a kernel say nothing about the object.
 pub fn no_such_privileges(reason: &str) -> Diagnosis {
     Diagnosis::of(Verdict::HarnessLimit, Cause::PrivilegesNotAvailable, Evidence::line(reason))
 }

@@ -188,7 +188,7 @@ fn attach_target(case: &Case<'_>, subject: &str) -> Option<(String, Modules)> {
             Modules::Here(found.into_iter().any(|one| one == module).then(|| vec![module.to_owned()])?)
         }
         (Some("vmlinux"), _) => return None,
-        // The object's own word counts where nobody knows better.
+        // The object's own word counts where no one knows better.
         (Some(module), _) if !kernel.knows_module_functions() => Modules::Here(vec![module.to_owned()]),
         (Some(_), _) => return None,
     };

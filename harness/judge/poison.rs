@@ -8,13 +8,13 @@ use crate::record::Verdict;
 use crate::record::{Cause, Evidence};
 use crate::verifier::VerifierFailure;
 
-/// The function that libbpf calls in the place of an instruction whose CO-RE relocation found no match.
+/// The function that libbpf calls instead of an instruction whose CO-RE relocation found no match.
 const RELOCATION: u64 = 195_896_080;
 /// To this the index of a map is added that was not created.
 const MAP: u64 = 2_001_000_000;
 /// To this the index of a kfunc is added that was not found.
 const KFUNC: u64 = 2_002_000_000;
-/// What cilium/ebpf calls in the place of any kfunc that was not found.
+/// What cilium/ebpf calls instead of any kfunc that was not found.
 const KFUNC_OF_CILIUM: u64 = 0xded_c0de;
 /// More indexes are not added.
 const INDEXES: u64 = 1_000_000;
@@ -88,7 +88,7 @@ pub(super) fn cause_of(case: &Case<'_>, kind: &str, named: &str) -> Cause {
 
 /// The number of the poisoned function that the verifier complains about.
 fn poisoned_call(failure: &VerifierFailure) -> Option<u64> {
-    // cilium/ebpf puts a load into the frame pointer in the place of another wide load.
+    // cilium/ebpf puts a load into the frame pointer instead of another wide load.
     let is_poisoned_load = failure.insn_text.as_ref().is_some_and(|text| text.contains("r10 = 0xbad2310"));
     if is_poisoned_load && failure.said.iter().any(|line| line.contains("frame pointer is read only")) {
         return Some(RELOCATION);

@@ -115,7 +115,7 @@ impl Reader {
             let (_, local) = spec(rest);
             self.own_id = rest.starts_with("<local_type_id>");
             let entry = self.entry(relocation.index, relocation.function);
-            // Listed anew when an object is prepared again.
+            // Listed again when an object is prepared again.
             entry.candidates.clear();
             entry.outcome = RelocationOutcome::NotReached;
             entry.local = local;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::rule::{LintLevel, LintRule};
 use crate::record::SourcePlace;
 
-/// One thing that somebody should look at, with all kernels that share it.
+/// One thing that someone should look at, with all kernels that share it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LintFinding {

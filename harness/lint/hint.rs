@@ -28,7 +28,7 @@ impl<'a> Hints<'a> {
         Hints { known, types, kept: BTreeMap::new() }
     }
 
-    /// Whether the types of a kernel are at hand; more than some kernels are not looked at again.
+    /// Whether the types of a kernel are available; more than some kernels are not looked at again.
     fn keep(&mut self, kernel: usize) -> bool {
         if !self.kept.contains_key(&kernel) && self.kept.len() < MOST_KEPT {
             let types = (self.types)(kernel);
@@ -57,7 +57,7 @@ impl<'a> Hints<'a> {
         }
     }
 
-    /// What stands in the place of what is missing, on the newest kernel where it is.
+    /// What stands instead of what is missing, on the newest kernel where it is.
     fn instead(&mut self, subject: &LintSubject, merged: &Merged) -> Option<String> {
         let missing = *merged.kernels.last()?;
         let having = self.nearest(missing, &merged.kernels);

@@ -249,7 +249,7 @@ fn not_judged(subject: &LintSubject, seen: &[(usize, &KernelSightings)]) -> Vec<
     found
 }
 
-/// One finding for each type of which nobody knows on some kernels whether a module has it.
+/// One finding for each type of which no one knows on some kernels whether a module has it.
 fn not_known(subject: &LintSubject, seen: &[(usize, &KernelSightings)], known: KnownKernels<'_>) -> Vec<LintFinding> {
     /// The kernels on which a type is not known, and the programs that read it.
     #[derive(Default)]

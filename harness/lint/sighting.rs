@@ -61,7 +61,7 @@ pub(super) struct KernelSightings {
     pub guards: Vec<Option<bool>>,
     /// Programs that the kernel cannot load whatever they read, with the reason.
     pub lacking: BTreeMap<usize, String>,
-    /// Types of which nobody knows whether a module has them, with the reason, and the programs that ask for them.
+    /// Types of which no one knows whether a module has them, with the reason, and the programs that ask for them.
     pub open: BTreeMap<(String, String), BTreeSet<usize>>,
 }
 
@@ -151,7 +151,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Types of which nobody knows whether a module has them.
+    /// Types of which no one knows whether a module has them.
     fn open(&self) -> BTreeMap<(String, String), BTreeSet<usize>> {
         let mut found: BTreeMap<(String, String), BTreeSet<usize>> = BTreeMap::new();
         for relocation in 0..self.answers.relocations.len() {

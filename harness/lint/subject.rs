@@ -51,7 +51,7 @@ impl LintSubject {
         if !types.as_ref().is_some_and(of_field) {
             for (number, program) in subject.programs.iter().enumerate().filter(|(_, program)| reads_kernel(program)) {
                 let found = subject.analysis().fixed_reads(number);
-                // Where an address lies in a socket address is fixed for good.
+                // Where an address lies in a socket address is fixed permanently.
                 if found.iter().all(|read| SOCKET_ADDRESS.contains(&read.offset)) {
                     continue;
                 }
@@ -82,7 +82,7 @@ impl LintSubject {
     }
 }
 
-/// Whether pointers of the program's context lead to structs of the kernel whose layout is nobody's promise: not the registers that a
+/// Whether pointers of the program's context lead to structs of the kernel whose layout is no one's promise: not the registers that a
 /// system call saves, and not memory of the user.
 fn reads_kernel(program: &ProgramInfo) -> bool {
     let section = &program.section;

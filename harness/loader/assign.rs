@@ -12,7 +12,7 @@ pub enum AssignedLoader {
     Libbpf,
     /// An executable.
     Executable(Loader),
-    /// libbpf in the place of a library, by what that is known to do; the name of its loader.
+    /// libbpf instead of a library, by what that is known to do; the name of its loader.
     Profile(String),
 }
 

@@ -59,7 +59,7 @@ pub enum Known {
     Documents,
     /// The same, but the system has to be fetched by hand, and its image was made for the tests after public documents.
     Unverified,
-    /// Nobody says.
+    /// No one says.
     Unsaid,
 }
 

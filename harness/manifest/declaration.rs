@@ -30,7 +30,7 @@ pub(super) const COMMON: [&str; 12] = [
 const BUILDS: &str = "builds";
 /// Tables with sources that stand in for the kernel's own.
 const FALLBACK: &str = "fallback";
-/// Modules to load; of source `path` it may be the folder of all its modules instead.
+/// Modules to load; of source `path` it may be the directory of all its modules instead.
 pub(super) const MODULES: &str = "modules";
 /// Words that are selectors, so a kernel cannot be called by them.
 const RESERVED: [&str; 2] = ["all", "latest"];
@@ -147,7 +147,7 @@ impl<'t> Declaration<'_, 't> {
     fn modules(&self, reader: &mut TableReader<'t>) -> Option<ModuleChoice> {
         let (key, value) = self.section.table.get_key_value(MODULES)?;
         let is_path = self.section.table.get("source").and_then(|source| source.get_ref().as_str()) == Some("path");
-        // There anything else is the folder of all modules, or a mistake that is told there.
+        // There anything else is the directory of all modules, or a mistake that is told there.
         if is_path && value.get_ref().as_array().is_none() {
             return None;
         }

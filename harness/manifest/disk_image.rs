@@ -23,7 +23,7 @@ pub enum DiskImage {
     Server(Box<ServedImage>),
 }
 
-/// A disk image on a web server. [`VERSION`] in an address stands for the version.
+/// A disk image on a web server. `{version}` in an address stands for the version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServedImage {
     /// Its address.

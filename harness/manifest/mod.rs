@@ -63,7 +63,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Reads and checks the file at `path`. Paths in it are relative to its folder; whether they exist is the store's
+    /// Reads and checks the file at `path`. Paths in it are relative to its directory; whether they exist is the store's
     /// business, since another machine may have them.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ pub struct KernelSpec {
     pub modules: Option<ModuleChoice>,
     /// The machine of its guests, but for their memory.
     pub machine: MachineSettings,
-    /// BTF that relocations take in the place of the kernel's own: a file, or a folder laid out as BTFHub's archive. Absolute.
+    /// BTF that relocations take instead of the kernel's own: a file, or a directory laid out as BTFHub's archive. Absolute.
     pub btf: Option<PathBuf>,
     /// For a kernel that has no BTF of its own and to which none is given.
     pub btf_archive: Option<BtfArchive>,

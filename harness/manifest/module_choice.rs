@@ -38,7 +38,7 @@ impl ModuleChoice {
         self
     }
 
-    /// The words that [`ModuleChoice::of`] reads it from in any folder; none where it is the default.
+    /// The words that [`ModuleChoice::of`] reads it from in any directory; none where it is the default.
     pub fn words(&self) -> Vec<String> {
         let word = |module: &NamedModule| match module {
             NamedModule::OfKernel(name) => name.clone(),

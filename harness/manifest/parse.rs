@@ -23,7 +23,7 @@ pub(super) const SECTIONS: [&str; 4] = ["defaults", "matrix", "kernel", profiles
 pub(super) const DEFAULTS: [&str; 6] =
     [limits::KEYS[0], limits::KEYS[1], limits::KEYS[2], machine::KEYS[0], machine::KEYS[1], "btf"];
 
-/// Reads the text of the manifest at `path`; relative paths in it start at the folder of `path`, which is absolute.
+/// Reads the text of the manifest at `path`; relative paths in it start at the directory of `path`, which is absolute.
 ///
 /// # Errors
 /// Every problem there is, in the order of lines. A text that is not TOML yields only its syntax errors.

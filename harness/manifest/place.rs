@@ -22,7 +22,7 @@ pub enum ManifestPlace {
 }
 
 impl ManifestPlace {
-    /// `kernels.toml` of `folder`, or of the nearest folder above it in the same repository; without one, the built-in manifest.
+    /// `kernels.toml` of `folder`, or of the nearest directory above it in the same repository; without one, the built-in manifest.
     pub fn find(folder: &Path) -> ManifestPlace {
         let repository = repository(folder);
         for above in folder.ancestors() {
@@ -31,7 +31,7 @@ impl ManifestPlace {
             if file.symlink_metadata().is_ok() {
                 return ManifestPlace::File(file);
             }
-            // Who owns folders outside of a repository is not known.
+            // Who owns directories outside of a repository is not known.
             if repository.is_none_or(|root| root == above) {
                 break;
             }
@@ -47,7 +47,7 @@ impl ManifestPlace {
         }
     }
 
-    /// The folder where reports go, and where relative paths begin: for the built-in manifest the working folder.
+    /// The directory where reports go, and where relative paths begin: for the built-in manifest the working directory.
     pub fn folder(&self) -> &Path {
         let parent = self.file().and_then(Path::parent);
         parent.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -87,7 +87,7 @@ impl From<&ManifestPlace> for ManifestPlace {
     }
 }
 
-/// The root of the repository around a folder.
+/// The root of the repository around a directory.
 pub fn repository(folder: &Path) -> Option<&Path> {
     folder.ancestors().find(|above| above.join(".git").exists())
 }
@@ -103,7 +103,7 @@ mod tests {
         let manifest = ManifestPlace::BuiltIn.load().unwrap();
         assert!(manifest.matrix.len() >= 8, "{:?}", manifest.matrix);
         assert_eq!(manifest.path.parent().unwrap(), std::env::current_dir().unwrap());
-        // What it names has to be reachable from any folder.
+        // What it names has to be reachable from any directory.
         let own = manifest.kernels.iter().filter(|kernel| kernel.btf.is_some() || kernel.source.label() == "path");
         assert_eq!(own.count(), 0);
     }
@@ -114,7 +114,7 @@ mod tests {
         let (root, inner) = (folder.path().join("repository"), folder.path().join("repository/a/b"));
         fs::create_dir_all(&inner).unwrap();
         fs::write(folder.path().join(FILE_NAME), "").unwrap();
-        // Outside of a repository only the folder itself is looked into.
+        // Outside of a repository only the directory itself is looked into.
         assert_eq!(ManifestPlace::find(&inner), ManifestPlace::BuiltIn);
         fs::create_dir(root.join(".git")).unwrap();
         assert_eq!(ManifestPlace::find(&inner), ManifestPlace::BuiltIn, "beyond the repository");

@@ -12,7 +12,7 @@ pub struct Repository {
     pub addresses: Vec<RepositoryAddress>,
     /// Globs of the package that holds the image, best first: of its name, or of its name and version.
     pub packages: Vec<String>,
-    /// Who signs it; `None` takes what nobody signed.
+    /// Who signs it; `None` takes what no one signed.
     pub keys: Option<Keyring>,
     /// The packages are signed, and their index is not.
     pub unsigned_index: bool,
@@ -34,9 +34,9 @@ pub enum RepositoryFormat {
 /// How a repository is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RepositoryAddress {
-    /// The folder of the repository; of `pacman` its database.
+    /// The directory of the repository; of `pacman` its database.
     Base(String),
-    /// A list of such folders, one a line.
+    /// A list of such directories, one a line.
     MirrorList(String),
     /// A metalink of `repomd.xml`: where it is, and its checksums.
     Metalink(String),

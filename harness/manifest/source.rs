@@ -33,7 +33,7 @@ pub enum Source {
     },
     /// A kernel's source tree on this machine, in which it was built.
     Tree {
-        /// The tree, or the folder that was given as `O=`; absolute.
+        /// The tree, or the directory that was given as `O=`; absolute.
         tree: PathBuf,
     },
     /// A kernel that `vng --build` builds.
@@ -75,7 +75,7 @@ pub enum Source {
     Mainline {
         /// Such as `v6.6.87`, or `v6.6.*` for the newest point release.
         version: String,
-        /// The address of an archive laid out as Ubuntu's, in the place of that.
+        /// The address of an archive laid out as Ubuntu's, instead of that.
         mirror: Option<String>,
         /// Who signs its checksums, if not Ubuntu does.
         keys: Option<Keyring>,
@@ -102,9 +102,9 @@ pub enum BtfPlace {
 /// BTF of many kernels, laid out as BTFHub's archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BtfArchive {
-    /// A folder on this machine; absolute.
+    /// A directory on this machine; absolute.
     Folder(PathBuf),
-    /// The address of such a folder on a web server.
+    /// The address of such a directory on a web server.
     Server(String),
 }
 

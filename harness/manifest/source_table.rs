@@ -86,7 +86,7 @@ impl<'t> SourceTable<'_, 't> {
         None
     }
 
-    /// Missing keys, keys of other sources, and keys nobody knows.
+    /// Missing keys, keys of other sources, and keys no one knows.
     fn check_keys(&self, reader: &mut TableReader<'t>, source: Option<&str>) {
         let mut known = vec!["source"];
         known.extend(self.others);
@@ -166,7 +166,7 @@ impl<'t> SourceTable<'_, 't> {
         Some(Archive { mirror: mirror.to_owned(), keyring, trusted, components })
     }
 
-    /// A path, from the folder of the manifest.
+    /// A path, from the directory of the manifest.
     fn absolute(&self, reader: &mut TableReader<'t>, key: &str) -> Option<PathBuf> {
         reader.string(self.section, key).map(|(text, _)| self.folder.join(text))
     }

@@ -6,7 +6,7 @@ use super::error::MatrixError;
 use crate::manifest::ImageReference;
 use crate::source::{LAYOUT_MARK, SCHEME};
 
-/// Endings of archives that are read like folders.
+/// Endings of archives that are read like directories.
 const ARCHIVES: [&str; 7] = [".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tzst"];
 /// Endings of those that are not read.
 const OTHER_ARCHIVES: [&str; 4] = [".zip", ".tar.bz2", ".tbz2", ".7z"];
@@ -23,9 +23,9 @@ pub(super) enum Input {
         url: String,
         sha256: String,
     },
-    /// Or a folder that holds an image.
+    /// Or a directory that holds an image.
     Archive,
-    /// A file or folder.
+    /// A file or directory.
     Local,
 }
 

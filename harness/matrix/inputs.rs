@@ -39,7 +39,7 @@ struct Way<'a> {
 }
 
 impl Project {
-    /// The objects in files, folders, executables, archives, images (`oci://...`), addresses and suites. `say` gets a line for each step
+    /// The objects in files, directories, executables, archives, images (`oci://...`), addresses and suites. `say` gets a line for each step
     /// that takes time.
     ///
     /// # Errors
@@ -166,7 +166,7 @@ impl Way<'_> {
     fn archive(&self, path: &Path) -> Result<Place, MatrixError> {
         let Project { store, lock, .. } = self.project;
         let unpacked = store.archive(path, lock, self.say).map_err(|error| match error {
-            // Nobody else delivered it.
+            // No one else delivered it.
             StoreError::Corrupt { reason, .. } => MatrixError::Input {
                 input: path.display().to_string(),
                 reason,
@@ -178,7 +178,7 @@ impl Way<'_> {
     }
 }
 
-/// An image with its digest, to be written in the place of a tag.
+/// An image with its digest, to be written instead of a tag.
 fn pinned(image: &ImageReference, digest: &str) -> String {
     format!("{SCHEME}{}/{}@sha256:{digest}", image.registry, image.repository)
 }

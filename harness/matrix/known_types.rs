@@ -20,7 +20,7 @@ struct Place {
     types: PathBuf,
 }
 
-/// The types at hand beyond those of a run.
+/// The types available beyond those of a run.
 pub struct KnownPlaces<'a> {
     store: &'a Store,
     taken: HashSet<String>,

@@ -176,7 +176,7 @@ impl<'a> Matrix<'a> {
         Matrix { stop, ..self }
     }
 
-    /// Plans to run the objects of `inputs` (objects, folders, executables that embed objects, suite files) on the kernels that
+    /// Plans to run the objects of `inputs` (objects, directories, executables that embed objects, suite files) on the kernels that
     /// `selectors` choose; without selectors on the manifest's matrix.
     ///
     /// # Errors

@@ -6,16 +6,16 @@ use super::error::MatrixError;
 use crate::store::Store;
 use crate::vm::ToolPaths;
 
-/// The variable that names the store's folder.
+/// The variable that names the store's directory.
 pub const STORE_VARIABLE: &str = "COREMATRIX_STORE";
 
-/// The variable that names the folder of loaders.
+/// The variable that names the directory of loaders.
 pub const LOADERS_VARIABLE: &str = "COREMATRIX_LOADERS";
 
 /// Where the store and the programs that make guests are.
 #[derive(Debug, Clone)]
 pub struct Places {
-    /// The folder of the store; made if it is not there.
+    /// The directory of the store; made if it is not there.
     pub store: PathBuf,
     /// The programs.
     pub tools: ToolPaths,
@@ -29,11 +29,11 @@ impl Places {
         Places { store: store.into(), tools: ToolPaths::default(), loaders: Vec::new() }
     }
 
-    /// What the environment says: `COREMATRIX_STORE`, else `corematrix` in the user's cache folder, `COREMATRIX_VIRTME_RUN`,
-    /// `COREMATRIX_QEMU`, and `COREMATRIX_LOADERS`, else folders beside this executable. `store` comes before the environment. Nothing else in this library reads variables of its own.
+    /// What the environment says: `COREMATRIX_STORE`, else `corematrix` in the user's cache directory, `COREMATRIX_VIRTME_RUN`,
+    /// `COREMATRIX_QEMU`, and `COREMATRIX_LOADERS`, else directories beside this executable. `store` comes before the environment. Nothing else in this library reads variables of its own.
     ///
     /// # Errors
-    /// The user has no cache folder.
+    /// The user has no cache directory.
     pub fn from_environment(store: Option<PathBuf>) -> Result<Places, MatrixError> {
         let named = || std::env::var_os(STORE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
         let store = match store.or_else(named) {

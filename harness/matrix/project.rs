@@ -20,7 +20,7 @@ pub struct Project {
     pub manifest: Manifest,
     /// Whether the manifest is the one that is part of this executable.
     pub is_built_in: bool,
-    /// The folder of the manifest; for the built-in one the working folder.
+    /// The directory of the manifest; for the built-in one the working directory.
     pub folder: PathBuf,
     /// What exactly the kernels are.
     pub lock: LockFile,
@@ -74,7 +74,7 @@ impl Project {
         Ok(project)
     }
 
-    /// The same with the programs of another project's folder.
+    /// The same with the programs of another project's directory.
     #[must_use]
     pub fn with_tools_of(mut self, folder: &Path) -> Project {
         (self.tools_folder, self.tools) = (folder.to_owned(), OnceLock::new());

@@ -19,7 +19,7 @@ impl<'a> TargetSearch<'a> {
         TargetSearch { store, known: RefCell::default() }
     }
 
-    /// `on 6.1 `f` is in kernel module m`, or `6.1 has `f``; `None` if nothing at hand has a function or tracepoint of the name.
+    /// `on 6.1 `f` is in kernel module m`, or `6.1 has `f``; `None` if nothing available has a function or tracepoint of the name.
     pub fn find(&self, name: &str) -> Option<String> {
         if let Some(known) = self.known.borrow().get(name) {
             return known.clone();

@@ -1,7 +1,7 @@
 //! [`Btf`]: the type information of an object, from its `.BTF` section, or of a kernel, from its raw BTF file.
 //!
 //! The format is documented in the kernel's `Documentation/bpf/btf.rst`. Only what corematrix asks about a type is kept; a
-//! kind whose content nobody asks for is [`TypeKind::Other`].
+//! kind whose content no one asks for is [`TypeKind::Other`].
 
 mod cut;
 mod format;

@@ -20,12 +20,12 @@ pub enum ObjectError {
     /// The input exists but cannot be read.
     #[error("`{}` cannot be read: {error}", .path.display())]
     Unreadable {
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
         /// What the system said.
         error: Arc<io::Error>,
     },
-    /// The input is neither a file nor a folder.
+    /// The input is neither a file nor a directory.
     #[error("`{}` is neither a file nor a directory", .path.display())]
     NotAFile {
         /// As the user named it.
@@ -57,10 +57,10 @@ pub enum ObjectError {
         /// Such as `x86-64`.
         machine: String,
     },
-    /// A folder without any object, at any depth.
+    /// A directory without any object, at any depth.
     #[error("directory `{}` contains no BPF object", .path.display())]
     EmptyFolder {
-        /// The folder.
+        /// The directory.
         path: PathBuf,
     },
     /// An image or an archive without any object.

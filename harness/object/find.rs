@@ -1,4 +1,4 @@
-//! [`find_objects`]: from the files and folders that the user named to the objects in them.
+//! [`find_objects`]: from the files and directories that the user named to the objects in them.
 
 use crate::checksum;
 use std::collections::HashMap;
@@ -13,15 +13,15 @@ use super::{BpfObject, Embedding, Inventory, ObjectError, Origin, Place, embedde
 /// What [`find_objects`] found.
 #[derive(Debug, Clone, Default)]
 pub struct FoundObjects {
-    /// The objects, in the order of the inputs; within a folder by path, within a file by offset.
+    /// The objects, in the order of the inputs; within a directory by path, within a file by offset.
     pub objects: Vec<BpfObject>,
     /// What was left out on purpose, for the run's notices.
     pub notices: Vec<String>,
 }
 
-/// Finds every object in the inputs: BPF objects, executables and shared libraries that embed them, and folders of these.
+/// Finds every object in the inputs: BPF objects, executables and shared libraries that embed them, and directories of these.
 ///
-/// A folder is searched at all depths. What is not an ELF file is passed over in a folder, but not if it was named itself.
+/// A directory is searched at all depths. What is not an ELF file is passed over in a directory, but not if it was named itself.
 /// A file that is reached twice counts once. Big-endian objects are left out with a notice. A damaged BPF object is in the
 /// result, with an `Err` inventory, so that the report can show it.
 ///
@@ -75,7 +75,7 @@ fn big_endian_notice(skipped: &[ObjectError]) -> Option<String> {
 enum Reached {
     /// The user named it, so it has to hold an object.
     Named,
-    /// By a folder walk.
+    /// By a directory walk.
     Walked,
 }
 
@@ -124,7 +124,7 @@ impl Search {
             self.repeats += 1;
             Ok(())
         } else {
-            // Also if a folder walk passed it over: now the user names it.
+            // Also if a directory walk passed it over: now the user names it.
             self.file(path, Reached::Named)
         }
     }
@@ -255,7 +255,7 @@ fn object(name: String, origin: Origin, bytes: &[u8]) -> BpfObject {
     BpfObject { name, origin, bytes: Arc::from(bytes), sha256, inventory }
 }
 
-/// Collects the files below a folder. Links to folders are not followed: they may lead round in a circle.
+/// Collects the files below a directory. Links to directories are not followed: they may lead round in a circle.
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), ObjectError> {
     let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, error))?;
     for entry in entries {

@@ -44,7 +44,7 @@ pub struct Inventory {
     pub has_line_info: bool,
     /// Text of the `license` section.
     pub license: Option<String>,
-    /// The source file most of it comes from, such as `opensnoop.bpf.c`, without its folder; from the line info.
+    /// The source file most of it comes from, such as `opensnoop.bpf.c`, without its directory; from the line info.
     pub source_file: Option<String>,
     /// What is in it of which libbpf makes neither a program nor a map.
     pub unclaimed: Vec<Unclaimed>,

@@ -33,7 +33,7 @@ impl Flaw {
     }
 
     /// A value that kernels take for the field of a map of type `kind`, if a suite can set it: what the object's own loader sets
-    /// nobody else knows.
+    /// no one else knows.
     pub fn proposal(&self, kind: &str) -> Option<u32> {
         if self.mend != Mend::Loader {
             return None;
@@ -63,7 +63,7 @@ pub enum Mend {
 }
 
 impl MapInfo {
-    /// What keeps every kernel that has its type from creating it; what only its author can mend comes first. None if its type is
+    /// What keeps every kernel that has its type from creating it; what only its author can fix comes first. None if its type is
     /// not known.
     pub fn flaws(&self) -> Vec<Flaw> {
         let Some((kind, rule)) = self.map_type.as_deref().and_then(|kind| Some((kind, rule(kind)?))) else {
@@ -154,7 +154,7 @@ impl MapInfo {
     }
 }
 
-/// What is wrong with a size, if anything, and who can mend it.
+/// What is wrong with a size, if anything, and who can fix it.
 fn size_flaw(size: u32, allowed: Size, kind: &str) -> Option<(Mend, String)> {
     let unset = || (Mend::Loader, UNSET.to_owned());
     let wrong = |wanted: String| (Mend::Author, format!("is {size}, but `{kind}` takes {wanted}"));
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(first(&untyped).map(|(mend, _)| mend), Some(Mend::Author));
         let extra = MapInfo { extra: 16, ..map("bloom_filter", (0, 4, 1), 0) };
         assert_eq!(first(&extra), author("`map_extra` is more than 15, the maximum number of hash functions"));
-        // What only the author can mend decides.
+        // What only the author can fix decides.
         assert_eq!(first(&map("array", (8, 4, 0), 0)).map(|(mend, _)| mend), Some(Mend::Author));
     }
 

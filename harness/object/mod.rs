@@ -1,6 +1,6 @@
 //! [`BpfObject`]: a BPF object as it was found, with an inventory of what is in it.
 //!
-//! [`find_objects`] turns what the user named (objects, folders, executables that embed objects) into a list of objects.
+//! [`find_objects`] turns what the user named (objects, directories, executables that embed objects) into a list of objects.
 //! [`Inventory::read`] lists an object's programs, maps and CO-RE relocations as libbpf would see them. Nothing here
 //! depends on the machine it runs on, and nothing is loaded: the same bytes always give the same answer.
 
@@ -69,7 +69,7 @@ pub struct BpfObject {
 /// Where an object was found. Displays as `path`, `path: symbol` or `path: offset 0x2040`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// The file, as the user or the folder walk named it; of an unpacked one `oci://REGISTRY/NAME@sha256:DIGEST/FILE`, or the same with the
+    /// The file, as the user or the directory walk named it; of an unpacked one `oci://REGISTRY/NAME@sha256:DIGEST/FILE`, or the same with the
     /// archive in front.
     pub path: PathBuf,
     /// The place in the file, if the object is only a part of it.

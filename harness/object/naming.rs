@@ -39,7 +39,7 @@ pub(super) fn of_embedded(path: &Path, source: Option<&str>, number: Option<usiz
     }
 }
 
-/// Makes all names differ: objects that share one get their executable or folder in front (`bookworm/opensnoop`), and
+/// Makes all names differ: objects that share one get their executable or directory in front (`bookworm/opensnoop`), and
 /// those that still share one a number behind (`opensnoop#2`).
 pub(super) fn unique(objects: &mut [BpfObject]) {
     let shared = |objects: &[BpfObject]| {
@@ -66,7 +66,7 @@ pub(super) fn unique(objects: &mut [BpfObject]) {
     }
 }
 
-/// What tells an object from others of its name: its executable if that is called otherwise, or else its folder.
+/// What tells an object from others of its name: its executable if that is called otherwise, or else its directory.
 fn prefix(origin: &Origin, name: &str) -> Option<String> {
     let file = origin.path.file_name()?.to_string_lossy();
     if origin.embedded.is_some() && file != name {

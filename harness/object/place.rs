@@ -1,8 +1,8 @@
-//! [`Place`]: a file or folder to find objects in, and how the user knows it.
+//! [`Place`]: a file or directory to find objects in, and how the user knows it.
 
 use std::path::{Path, PathBuf};
 
-/// A file or folder to find objects in.
+/// A file or directory to find objects in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// Where it is on this machine.

@@ -1,4 +1,4 @@
-//! Readers of objects, on bytes that nobody wrote.
+//! Readers of objects, on bytes that no one wrote.
 
 use super::*;
 use crate::fuzz::fuzz;

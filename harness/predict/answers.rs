@@ -20,7 +20,7 @@ pub struct Answers {
     pub(super) externs: Vec<ExternRecord>,
     /// In the same order: why libbpf does not find it.
     pub(super) functions: Vec<Result<(), String>>,
-    /// By relocation, as an index: why nobody knows whether a module has its type.
+    /// By relocation, as an index: why no one knows whether a module has its type.
     pub(super) open: BTreeMap<usize, String>,
     /// What is known of the kernel's modules.
     pub(super) names: ModuleNames,
@@ -63,17 +63,17 @@ impl Answers {
         is_version || self.externs.iter().any(|known| known.name == kconfig && known.kind == KCONFIG)
     }
 
-    /// Whether nobody knows if a module has the type that a relocation, an index, is about.
+    /// Whether no one knows if a module has the type that a relocation, an index, is about.
     pub fn is_open(&self, relocation: usize) -> bool {
         self.open.contains_key(&relocation)
     }
 
-    /// Why nobody knows if a module has the type that a relocation, an index, is about; `None` where it is known.
+    /// Why no one knows if a module has the type that a relocation, an index, is about; `None` where it is known.
     pub fn open_type(&self, relocation: usize) -> Option<&str> {
         self.open.get(&relocation).map(String::as_str)
     }
 
-    /// Why nobody knows if a module has a function; `None` where it is known.
+    /// Why no one knows if a module has a function; `None` where it is known.
     pub fn open_function(&self, name: &str) -> Option<&str> {
         self.names.unknown.get(essential_name(name)).map(String::as_str)
     }

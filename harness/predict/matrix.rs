@@ -11,7 +11,7 @@ use super::predicted_types::PredictedTypes;
 use super::subject::Subject;
 use crate::record::{PredictedOutcome, RelocationOutcome};
 
-/// A kernel of which the types are at hand.
+/// A kernel of which the types are available.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PredictedKernel {

@@ -242,7 +242,7 @@ impl Subject {
         }
         let facts = &answers.facts();
         let own = self.analysis.relocations_of(number);
-        // Which way the program takes, and whether it may, depends on what nobody knows.
+        // Which way the program takes, and whether it may, depends on what no one knows.
         if let Some((relocation, why)) = own.iter().find_map(|one| Some((*one, answers.open.get(one)?))) {
             return PredictedOutcome::Unknown { reason: format!("the type of `{}` {why}", self.asked[relocation]) };
         }
@@ -316,7 +316,7 @@ impl Subject {
     }
 }
 
-/// That a kernel does not have an attach target, which BTF calls `name`, or that nobody knows.
+/// That a kernel does not have an attach target, which BTF calls `name`, or that no one knows.
 fn without_target(target: String, name: &str, names: &ModuleNames) -> PredictedOutcome {
     if let Some(why) = names.unknown.get(name) {
         return PredictedOutcome::Unknown { reason: format!("`{target}` {why}") };

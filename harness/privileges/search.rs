@@ -22,7 +22,7 @@ pub struct Trial {
     pub whole: bool,
 }
 
-/// Loads with these privileges. `Ok(Err(...))` if nobody can have them on this kernel: the capabilities that it does not know, and why.
+/// Loads with these privileges. `Ok(Err(...))` if no one can have them on this kernel: the capabilities that it does not know, and why.
 pub type Oracle<'a, E> = dyn FnMut(&LoadingPrivileges) -> Result<Result<Trial, (Vec<String>, String)>, E> + 'a;
 
 /// What was found.
@@ -64,7 +64,7 @@ struct Tried<'a, 'b, E> {
 enum Ended<E> {
     /// The oracle failed.
     Failed(E),
-    /// Nobody can have such privileges, for this reason.
+    /// No one can have such privileges, for this reason.
     Impossible(String),
 }
 

@@ -7,7 +7,7 @@ use crate::record::{LeastPrivileges, Need};
 pub struct OnKernel<'a> {
     /// Its name.
     pub kernel: &'a str,
-    /// What is needed there; `None` if nobody asked.
+    /// What is needed there; `None` if no one asked.
     pub least: Option<&'a LeastPrivileges>,
 }
 

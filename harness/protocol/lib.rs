@@ -375,11 +375,11 @@ pub const INIT_PATH: &str = "/init";
 pub const MODULES_DIR: &str = "/corematrix/modules";
 /// Where the guest finds the modules that objects need, in name order.
 pub const LOADED_MODULES_DIR: &str = "/corematrix/loaded";
-/// Where the guest finds the BTF that relocations take in the place of the kernel's own, if the user gave some.
+/// Where the guest finds the BTF that relocations take instead of the kernel's own, if the user gave some.
 pub const GIVEN_BTF: &str = "/corematrix/given.btf";
 
 /// Whether a line of a kernel's log says that the whole machine has no memory left. The limit of a control group says `out of memory`
-/// in small letters: that is somebody's will.
+/// in small letters: that is someone's will.
 pub fn is_out_of_memory(line: &str) -> bool {
     line.contains("Out of memory") || line.contains("deadlocked on memory") || line.contains("no killable processes")
 }

@@ -12,12 +12,12 @@ pub const KERNEL: &str = "COREMATRIX_KERNEL";
 /// As many bytes of input as may be on their way to a command that does not read them.
 pub const INPUT_WINDOW: usize = 64 << 10;
 
-/// Folder of [`FOLDER`] with what is to be taken out, which is `$OUT` in the guest.
+/// Directory of [`FOLDER`] with what is to be taken out, which is `$OUT` in the guest.
 pub fn out_folder() -> String {
     format!("{FOLDER}/out")
 }
 
-/// Folder of [`FOLDER`] with what was given in, which is `$IN` in the guest.
+/// Directory of [`FOLDER`] with what was given in, which is `$IN` in the guest.
 pub fn in_folder() -> String {
     format!("{FOLDER}/in")
 }
@@ -50,9 +50,9 @@ pub struct LiveCommand {
     pub words: Vec<String>,
     /// Its whole environment.
     pub environment: Vec<(String, String)>,
-    /// Its working folder.
+    /// Its working directory.
     pub folder: String,
-    /// A folder of the host that it finds as `$IN`.
+    /// A directory of the host that it finds as `$IN`.
     pub given: Option<String>,
     /// Whether it gets a terminal, and of which size; otherwise it gets pipes.
     pub terminal: Option<TerminalSize>,
@@ -143,7 +143,7 @@ pub enum CommandEnd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeftKind {
-    /// A folder.
+    /// A directory.
     Folder,
     /// The beginning of a file.
     File,

@@ -11,7 +11,7 @@ pub struct GuestState {
     pub bpf: BTreeMap<BpfKind, Option<Vec<u32>>>,
     /// Processes of user space but for the first, by their numbers.
     pub processes: BTreeMap<u32, String>,
-    /// Names in folders that are to stay as they are, by the folder; of a folder below one of these its own name alone.
+    /// Names in directories that are to stay as they are, by the directory; of a directory below one of these its own name alone.
     pub folders: BTreeMap<String, Vec<String>>,
     /// Content of files of the kernel that is to stay as it is, or its checksum if it is long; `None` where there is no such file.
     pub files: BTreeMap<String, Option<String>>,

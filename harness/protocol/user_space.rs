@@ -1,6 +1,6 @@
 //! [`InBinary`]: what a section says of a probe in user space, and where libbpf 1.7 looks for the binary.
 
-/// Where libbpf looks for libraries behind `LD_LIBRARY_PATH`. Debian's folder of the architecture is the last.
+/// Where libbpf looks for libraries behind `LD_LIBRARY_PATH`. Debian's directory of the architecture is the last.
 pub const LIBRARIES: &str = "/usr/lib64:/usr/lib:/lib/x86_64-linux-gnu";
 /// Where libbpf looks for executables behind `PATH`.
 pub const EXECUTABLES: &str = "/usr/bin:/usr/sbin";

@@ -6,9 +6,9 @@
 //!
 //! ```
 //! # fn main() -> Result<(), corematrix_record::json::ReadError> {
-//! # let folder = std::env::temp_dir().join(format!("corematrix-record-{}", std::process::id()));
-//! # std::fs::create_dir_all(&folder).unwrap();
-//! # let path = folder.join("report.json");
+//! # let directory = std::env::temp_dir().join(format!("corematrix-record-{}", std::process::id()));
+//! # std::fs::create_dir_all(&directory).unwrap();
+//! # let path = directory.join("report.json");
 //! # let empty = r#"{"schema_version": 1, "tool": {"corematrix": "", "libbpf": "", "qemu": "", "virtme_ng": "", "accel": "tcg",
 //! #     "accel_reason": ""}, "started": "", "finished": null, "interrupted": false, "kernels": [], "objects": [], "cells": [],
 //! #     "notices": []}"#;
@@ -19,7 +19,7 @@
 //!         println!("{} on {}: {} {}", cell.object, cell.kernel, program.name, program.verdict);
 //!     }
 //! }
-//! # std::fs::remove_dir_all(&folder).unwrap();
+//! # std::fs::remove_dir_all(&directory).unwrap();
 //! # Ok(())
 //! # }
 //! ```

@@ -1,4 +1,4 @@
-//! [`MachineSettings`]: what a machine shall be like, where somebody says it; [`MachineRecord`]: what the machine of a cell was like.
+//! [`MachineSettings`]: what a machine shall be like, where someone says it; [`MachineRecord`]: what the machine of a cell was like.
 
 use std::collections::BTreeMap;
 
@@ -98,7 +98,7 @@ impl MachineSettings {
         self.profiles.iter().flat_map(|profile| profile.sysctls.clone()).collect()
     }
 
-    /// The boot words of the profiles.
+    /// The kernel parameters of the profiles.
     pub fn boot(&self) -> Vec<String> {
         self.profiles.iter().flat_map(|profile| profile.boot.clone()).collect()
     }

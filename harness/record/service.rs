@@ -269,7 +269,7 @@ mod tests {
         record.alternatives.push(programs);
         assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`slow` works instead (g)"));
         assert_eq!(record.excuse(0, 1, 1).as_deref(), Some("`fast` works instead (g)"));
-        // It loads; none serves; nobody knows; another object.
+        // It loads; none serves; no one knows; another object.
         for (object, kernel, program) in [(0, 0, 1), (0, 2, 0), (0, 3, 0), (1, 2, 0)] {
             assert_eq!(record.excuse(object, kernel, program), None);
         }

@@ -38,7 +38,7 @@ impl RunRecord {
         self.cell(object, kernel).failed_whole().filter(|_| !self.excuses_whole(object, kernel))
     }
 
-    /// Whether a cell failed and nothing excuses that, so that somebody has to look into it.
+    /// Whether a cell failed and nothing excuses that, so that someone has to look into it.
     pub fn is_red(&self, object: usize, kernel: usize) -> bool {
         let programs = 0..self.cell(object, kernel).programs.len();
         self.fails_whole(object, kernel).is_some()

@@ -110,7 +110,7 @@ impl fmt::Display for MapData {
 }
 
 impl MapUpgrade {
-    /// Whether somebody has to act: the newer object does not go on with what the older one left, or misreads it.
+    /// Whether someone has to act: the newer object does not go on with what the older one left, or misreads it.
     pub fn is_trouble(&self) -> bool {
         matches!(self.fate, MapFate::Recreated | MapFate::Refused)
             || matches!(self.data, Some(MapData::Lost { .. }))

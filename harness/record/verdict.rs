@@ -59,7 +59,7 @@ pub enum Verdict {
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Blame {
-    /// Nobody: it worked, or was meant to be skipped.
+    /// No one: it worked, or was meant to be skipped.
     Nobody,
     /// The object (as far as this kernel goes).
     Object,

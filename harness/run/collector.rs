@@ -39,7 +39,7 @@ struct State {
 }
 
 impl Collector {
-    /// Saves the record as planned, so that a folder that cannot be written to is found before the first boot.
+    /// Saves the record as planned, so that a directory that cannot be written to is found before the first boot.
     pub fn new(record: RunRecord, folder: PathBuf) -> Result<Self, WriteError> {
         save(&record, &folder)?;
         let state = State { record, unsaved: false, finished: false, failure: None };
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
     use crate::record::sample;
 
-    /// A sample in which nobody has run anything.
+    /// A sample in which no one has run anything.
     fn planned() -> RunRecord {
         let mut record = sample::large(3, 2);
         for program in record.cells.iter_mut().flat_map(|cell| &mut cell.programs) {

@@ -40,9 +40,9 @@ pub struct CommandJob {
     pub limit: Option<Duration>,
     /// What prints the results of its tests, if it is looked for them.
     pub tests: Option<TestHarness>,
-    /// Where what it leaves goes, in a folder for each kernel, which does not exist or is empty.
+    /// Where what it leaves goes, in a directory for each kernel, which does not exist or is empty.
     pub out: Option<PathBuf>,
-    /// The report's folder.
+    /// The report's directory.
     pub report: PathBuf,
 }
 

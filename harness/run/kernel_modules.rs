@@ -103,7 +103,7 @@ impl<'a> KernelModules<'a> {
         cell
     }
 
-    /// The modules that have each name which the kernel itself lacks; none where nobody knows.
+    /// The modules that have each name which the kernel itself lacks; none where no one knows.
     fn owners(&self, names: &WantedNames, view: &StoredView<'_>) -> Vec<Vec<String>> {
         let of = |wanted: &WantedName| {
             let found = wanted.any_of.iter().map(|name| view.owners(name, wanted.is_target));

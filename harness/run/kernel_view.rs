@@ -130,7 +130,7 @@ impl<'a> StoredView<'a> {
         if found.is_empty() || self.has(name) { Vec::new() } else { found.into_iter().map(str::to_owned).collect() }
     }
 
-    /// Whether the kernel itself has a type or function of this name; false if nobody can tell.
+    /// Whether the kernel itself has a type or function of this name; false if no one can tell.
     fn has(&self, name: &str) -> bool {
         let kinds = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Function];
         self.own().is_some_and(|btf| kinds.into_iter().any(|want| btf.find(name, want).is_some()))

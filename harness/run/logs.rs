@@ -1,4 +1,4 @@
-//! [`Logs`]: verifier logs, one compressed file each, in the report's folder.
+//! [`Logs`]: verifier logs, one compressed file each, in the report's directory.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::file_name::file_name;
 use crate::verifier::log_file;
 
-/// The folder of the logs, in the report's folder.
+/// The directory of the logs, in the report's directory.
 const FOLDER: &str = "logs";
 
-/// Verifier logs, one file each, in the report's folder.
+/// Verifier logs, one file each, in the report's directory.
 #[derive(Debug, Clone)]
 pub struct Logs {
     report: PathBuf,

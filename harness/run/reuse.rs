@@ -59,7 +59,7 @@ impl KernelContext<'_> {
     /// The key of an object's cell; `None` if no other run may take what becomes of it.
     fn cell_key(&self, object: usize, isolation: Isolation) -> Option<String> {
         let run = self.run;
-        // Guests that serve one object after the other, and those that somebody looks into, prove nothing for others.
+        // Guests that serve one object after the other, and those that someone looks into, prove nothing for others.
         if run.cold {
             return None;
         }

@@ -44,7 +44,7 @@ pub(super) struct Session<'a> {
     extra: Option<Extra<'a>>,
     /// How many guests were started.
     guests: usize,
-    /// Whether the guest is still at work on a cell that nobody waits for any more.
+    /// Whether the guest is still at work on a cell that no one waits for any more.
     is_busy: bool,
     /// What came of a cell that is judged on trial.
     trial: RefCell<Option<Trial>>,

@@ -67,7 +67,7 @@ impl SharedObjects {
 pub(super) struct SharedStay<'a> {
     session: Session<'a>,
     objects: Arc<SharedObjects>,
-    /// What the guest was like before its first object; `None` if nobody has looked, or could.
+    /// What the guest was like before its first object; `None` if no one has looked, or could.
     pristine: Option<GuestState>,
     /// Objects that the guest has seen.
     served: usize,
@@ -145,7 +145,7 @@ impl<'a> SharedStay<'a> {
         }
         self.served = 1;
         if self.session.guests_started() != guests {
-            // Nobody knows what the guest that took its place was like.
+            // No one knows what the guest that took its place was like.
             self.pristine = None;
         }
         Ok(())

@@ -40,7 +40,7 @@ impl Stop {
                 }
                 say("stopping immediately");
                 std::thread::sleep(PATIENCE);
-                // Children die with their threads; only scratch folders can be left.
+                // Children die with their threads; only scratch directories can be left.
                 say("killed; directories named `corematrix-*` may remain in the temporary directory");
                 std::process::exit(crate::record::exit_code::INTERRUPTED.into());
             }

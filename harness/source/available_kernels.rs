@@ -85,7 +85,7 @@ impl Store {
     }
 
     /// The kernels of a manifest and, unless `offline`, all other builds that their archives of packages list; oldest first. Fetches
-    /// lists of packages and nothing else. A kernel whose version nobody knows, such as an image on this machine, is left out.
+    /// lists of packages and nothing else. A kernel whose version no one knows, such as an image on this machine, is left out.
     ///
     /// # Errors
     /// See [`StoreError`]. An archive that cannot be reached offers nothing, which `step` gets.

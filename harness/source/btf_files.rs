@@ -1,4 +1,4 @@
-//! [`BtfFile`]: BTF of kernels in files of the user's: one file, a folder of them, or an archive laid out as BTFHub's
+//! [`BtfFile`]: BTF of kernels in files of the user's: one file, a directory of them, or an archive laid out as BTFHub's
 //! (`DISTRO/VERSION/ARCH/RELEASE.btf.tar.xz`).
 
 use std::fs;
@@ -12,15 +12,15 @@ use crate::core_relo::{TypeIndex, TypeSource, TypeTable};
 use crate::store::{Store, TYPES};
 use crate::whole_file;
 
-/// Folders are searched this deep.
+/// Directories are searched this deep.
 const DEPTH: usize = 8;
-/// Files in a folder and those below, at most.
+/// Files in a directory and those below, at most.
 const MOST_FILES: usize = 100_000;
 
 /// BTF of one kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BtfFile {
-    /// The folders that it lies in, such as `ubuntu/20.04/x86_64`; empty for one that was named itself.
+    /// The directories that it lies in, such as `ubuntu/20.04/x86_64`; empty for one that was named itself.
     pub group: String,
     /// Its name without its ending: a kernel's release.
     pub release: String,
@@ -32,14 +32,14 @@ pub struct BtfFile {
 #[derive(Debug, thiserror::Error)]
 #[error("BTF in `{}` cannot be read: {reason}", path.display())]
 pub struct BtfFileError {
-    /// The file or folder.
+    /// The file or directory.
     pub path: PathBuf,
     /// In words.
     pub reason: String,
 }
 
 impl BtfFile {
-    /// The files in `place`, by group and then by release, older ones first. A folder may be followed by a selector, such as
+    /// The files in `place`, by group and then by release, older ones first. A directory may be followed by a selector, such as
     /// `archive/ubuntu/20.04/x86_64/*`.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl BtfFile {
             let release = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name).to_owned();
             return Ok(vec![BtfFile { group: String::new(), release, path: place.to_owned() }]);
         }
-        // The part before the first `*` that is a folder.
+        // The part before the first `*` that is a directory.
         let text = place.to_string_lossy();
         let root = match text.split_once(['*', '?', '[']) {
             Some((before, _)) => PathBuf::from(before.rsplit_once('/').map_or(".", |(folder, _)| folder)),

@@ -32,7 +32,7 @@ struct Found {
 }
 
 /// Gives the kernel what the archive at `base` has for it. An archive without it is no failure: the kernel says that it has no BTF. One that does
-/// not answer is: nobody would know whether the object or the network is to blame.
+/// not answer is: no one would know whether the object or the network is to blame.
 pub(super) fn give_missing(
     request: &Request<'_>,
     kernel: &mut StoredKernel,

@@ -190,7 +190,7 @@ impl Disk<'_> {
         self.request.unavailable(reason, hint)
     }
 
-    /// Image, config and modules, in the staging folder.
+    /// Image, config and modules, in the staging directory.
     fn take_out(&self, at: usize, found: &Found) -> Result<KernelFiles, StoreError> {
         let mut room = UnpackRoom::default();
         let image = self.work.join("image");

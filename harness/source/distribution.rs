@@ -3,7 +3,7 @@
 /// A distribution, and its version as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Distribution {
-    /// As the archive calls its folder.
+    /// As the archive calls its directory.
     pub name: &'static str,
     pub version: Option<String>,
 }

@@ -188,7 +188,7 @@ impl Download<'_> {
         let outcome = self.watch(curl, file);
         let response = Response::parse(&String::from_utf8_lossy(&fs::read(&headers).unwrap_or_default()));
         for made in [&config, &headers] {
-            // They lie in a staging folder that goes away as a whole.
+            // They lie in a staging directory that goes away as a whole.
             let _ = fs::remove_file(made);
         }
         let (exit, said, tunnel) = outcome?;

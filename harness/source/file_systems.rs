@@ -22,7 +22,7 @@ use crate::store::entry::Staging;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::kmod::{self, ModuleTree, Selection};
 
-/// The folder in a kernel's entry.
+/// The directory in a kernel's entry.
 const FOLDER: &str = "file-systems";
 /// The file in it that tells what is there.
 const LIST: &str = "list.json";
@@ -36,7 +36,7 @@ pub struct FileSystems {
     pub modules: Vec<PathBuf>,
     /// Modules that are neither built in, as far as is known, nor to be had.
     pub missing: BTreeSet<String>,
-    /// Why they are missing, if nobody could look; then it is tried again the next time.
+    /// Why they are missing, if no one could look; then it is tried again the next time.
     pub trouble: Option<String>,
 }
 
@@ -220,7 +220,7 @@ impl List {
     }
 }
 
-/// What lies in the folder; `None` if nobody has looked yet.
+/// What lies in the directory; `None` if no one has looked yet.
 fn read(folder: &Path) -> Option<FileSystems> {
     let list: List = serde_json::from_slice(&fs::read(folder.join(LIST)).ok()?).ok()?;
     let known = list.within(folder);

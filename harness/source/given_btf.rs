@@ -23,7 +23,7 @@ use crate::store::image;
 const LIMIT: u64 = 256 << 20;
 /// The largest ELF file that is searched for BTF: a vmlinux with all its debug information may have a gigabyte.
 const ELF_LIMIT: u64 = 4 << 30;
-/// Folders are searched this deep; BTFHub's files lie in the fourth.
+/// Directories are searched this deep; BTFHub's files lie in the fourth.
 const DEPTH: u32 = 6;
 /// How the files of an archive end.
 pub(super) const ENDINGS: [&str; 4] = [".btf.tar.xz", ".btf.xz", ".btf.gz", ".btf"];

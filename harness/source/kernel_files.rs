@@ -98,7 +98,7 @@ fn images_in(root: &Path) -> Vec<Named> {
     for lib in ["usr/lib/modules", "lib/modules"].map(|folder| root.join(folder)) {
         for release in names(&lib) {
             let image = lib.join(&release).join("vmlinuz");
-            // On a merged `/usr` both folders are one, and a release may have its image in `/boot` too.
+            // On a merged `/usr` both directories are one, and a release may have its image in `/boot` too.
             if image.is_file() && !images.iter().any(|(known, _)| known.as_ref() == Some(&release)) {
                 images.push((Some(release), image));
             }
@@ -108,7 +108,7 @@ fn images_in(root: &Path) -> Vec<Named> {
     images
 }
 
-/// Names in a folder, if it is one, in order.
+/// Names in a directory, if it is one, in order.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();

@@ -135,7 +135,7 @@ impl LockFile {
     }
 
     /// That of the built-in manifest. What it pins is built in, too; what has moved on since, and what is pinned later, is remembered
-    /// in the folder of the store, apart from that of other versions of corematrix.
+    /// in the directory of the store, apart from that of other versions of corematrix.
     ///
     /// # Errors
     /// As [`LockFile::open`].
@@ -234,7 +234,7 @@ impl LockFile {
         })
     }
 
-    /// Pins a package of tools, in the place of what was pinned of it in one of these suites.
+    /// Pins a package of tools, instead of what was pinned of it in one of these suites.
     pub(super) fn set_package(&self, locked: LockedPackage, suites: &[String]) -> Result<(), StoreError> {
         self.change(|contents| {
             contents.package.retain(|_, pinned| pinned.name != locked.name || !suites.contains(&pinned.suite));
@@ -258,7 +258,7 @@ impl LockFile {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
-        // The folder itself is locked: the file is replaced by rename, and a lock file of its own would litter the
+        // The directory itself is locked: the file is replaced by rename, and a lock file of its own would litter the
         // project.
         let guard = File::open(folder).during("open", folder)?;
         take_for_a_moment(&guard, FlockOperation::NonBlockingLockExclusive).during("lock", folder)?;

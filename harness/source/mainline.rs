@@ -1,4 +1,4 @@
-//! [`kernel`]: an upstream version as Ubuntu builds it, from the archive of mainline builds: a folder for each version, `v6.6` or `v6.6.87`, with
+//! [`kernel`]: an upstream version as Ubuntu builds it, from the archive of mainline builds: a directory for each version, `v6.6` or `v6.6.87`, with
 //! one for each machine in it, that has packages and a file `CHECKSUMS`.
 
 use std::fs;
@@ -159,7 +159,7 @@ impl Archive<'_> {
     /// Downloads the packages of a version and unpacks what is of use in them. Returns what the user should know.
     fn unpack(&self, version: &str, tree: &Path, keys: Option<&Keyring>) -> Result<Vec<String>, StoreError> {
         let Request { what, step, .. } = self.request;
-        // Old versions have the packages of all machines in one folder.
+        // Old versions have the packages of all machines in one directory.
         let mut found = None;
         for folder in [format!("{version}/{MACHINE}"), version.to_owned()] {
             let list = self.text(&format!("{folder}/"), "packages")?.unwrap_or_default();
@@ -189,7 +189,7 @@ impl Archive<'_> {
                 }
                 _ => StoreError::Io { action: "unpack to", path: tree.to_owned(), source: error },
             })?;
-            // What cannot be removed goes with the folder that it is in.
+            // What cannot be removed goes with the directory that it is in.
             let _ = fs::remove_file(&file);
         }
         Ok(note.into_iter().collect())

@@ -147,7 +147,7 @@ impl Store {
         self.locks.take(&format!("kernel-{name}"), &mut waiting)
     }
 
-    /// Gives the folder with the unpacked files of a Debian package, such as `libbpf-tools`; pinned like a kernel.
+    /// Gives the directory with the unpacked files of a Debian package, such as `libbpf-tools`; pinned like a kernel.
     ///
     /// # Errors
     /// As [`kernel`](Self::kernel).
@@ -191,7 +191,7 @@ impl Store {
         unpacked::image(&self.of_objects(image_name(image), lock, offline, step), image, digest)
     }
 
-    /// Gives the files with objects of a tar archive on this machine, packed or not, or of an image in it or in a folder: OCI's layout, or what
+    /// Gives the files with objects of a tar archive on this machine, packed or not, or of an image in it or in a directory: OCI's layout, or what
     /// `docker save` wrote.
     ///
     /// # Errors

@@ -69,7 +69,7 @@ impl Store {
         offline: bool,
         step: &dyn Fn(String),
     ) -> Result<ModuleFiles, NoModuleFiles> {
-        // Those of a tree are the user's, who may have built them anew.
+        // Those of a tree are the user's, who may have built them again.
         let built = self.built_tree(spec).and_then(|tree| ModuleTree::read(Some(&tree), None).ok());
         let current = || {
             let is_current = |files: &ModuleFiles| built.as_ref().is_none_or(|tree| files.are_of(tree));
@@ -99,7 +99,7 @@ impl Store {
         current().ok_or_else(none)
     }
 
-    /// The folder in which the modules of a kernel that was built here are.
+    /// The directory in which the modules of a kernel that was built here are.
     fn built_tree(&self, spec: &KernelSpec) -> Option<PathBuf> {
         match &spec.source {
             Source::Tree { tree } => Some(tree.clone()),

@@ -34,7 +34,7 @@ pub(super) fn kernel(
     from_tree(request, tree, format!("path: {}", image.display()), Vec::new())
 }
 
-/// The entry of a kernel that lies on this machine and may change any time; it is made anew only when something did.
+/// The entry of a kernel that lies on this machine and may change any time; it is made again only when something did.
 pub(super) fn from_tree(
     request: &Request<'_>,
     tree: KernelFiles,

@@ -148,7 +148,7 @@ impl Request<'_> {
             Source::Mainline { version, mirror, keys } => {
                 mainline::kernel(self, &mainline::Asked { version, mirror: mirror.as_deref(), keys: keys.as_ref() })
             }
-            // Nobody asks for it.
+            // No one asks for it.
             Source::Btf { .. } => Err(self.unavailable("a kernel of source `btf` cannot be booted".to_owned(), "")),
         }
     }

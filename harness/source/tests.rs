@@ -48,7 +48,7 @@ fn spec(name: &str, source: Source) -> KernelSpec {
     }
 }
 
-/// A folder with a store, a lock file and what a test puts beside them.
+/// A directory with a store, a lock file and what a test puts beside them.
 struct Fixture {
     folder: tempfile::TempDir,
 }

@@ -24,7 +24,7 @@ use crate::whole_file;
 
 /// Raised when other files are kept of the same image or archive.
 const FORMAT: u32 = 1;
-/// The folder with the files, in an entry.
+/// The directory with the files, in an entry.
 const FILES: &str = "files";
 /// In front of what names an image.
 pub(crate) const SCHEME: &str = "oci://";
@@ -34,7 +34,7 @@ const DOWNLOAD_LIMIT: u64 = 4 << 30;
 /// The files with objects out of an image or an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unpacked {
-    /// The folder with the files, by their paths in the image.
+    /// The directory with the files, by their paths in the image.
     pub folder: PathBuf,
     /// `oci://REGISTRY/NAME@sha256:DIGEST`, the archive's path, or its address.
     pub origin: String,
@@ -98,7 +98,7 @@ pub(super) fn image(request: &Request<'_>, image: &ImageReference, digest: &str)
 pub(super) fn archive(request: &Request<'_>, path: &Path) -> Result<Unpacked, StoreError> {
     let is_layout = path.is_dir();
     let described = if is_layout { path.join(layout::INDEX) } else { path.to_owned() };
-    // Of a folder in OCI's layout the index names all the rest by checksum.
+    // Of a directory in OCI's layout the index names all the rest by checksum.
     let key = checksum::of_file(&described).during("read", &described)?;
     make(request, Packed { key, origin: path.display().to_string() }, &|staging, tree| {
         let what = || request.what.clone();
@@ -110,7 +110,7 @@ pub(super) fn archive(request: &Request<'_>, path: &Path) -> Result<Unpacked, St
     })
 }
 
-/// Adds what an archive has; if that is an image that somebody saved, what the archives in it have.
+/// Adds what an archive has; if that is an image that someone saved, what the archives in it have.
 fn add_archive(
     tree: &mut ElfTree,
     staging: &Staging,
@@ -277,7 +277,7 @@ fn holds_objects(tree: &Path) -> io::Result<bool> {
     Ok(found)
 }
 
-/// Calls `act` with the path of each file below a folder.
+/// Calls `act` with the path of each file below a directory.
 fn each_file(root: &Path, act: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {

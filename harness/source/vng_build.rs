@@ -20,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(4 * 3600);
 const SHORT: Duration = Duration::from_secs(60);
 /// For a checkout of 80 000 files.
 const CHECKOUT: Duration = Duration::from_secs(900);
-/// Says what the build in a folder is of.
+/// Says what the build in a directory is of.
 const BUILT: &str = "corematrix-build";
 
 /// The kernel of a `Source::Build`. The build is kept, so that a changed config or source costs only what changed.

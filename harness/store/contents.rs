@@ -8,11 +8,11 @@ use super::Store;
 use super::entry::{Entry, Staging};
 use super::error::{IoContext, StoreError};
 
-/// The kinds of folders, as their folders are called.
+/// The kinds of directories, as their directories are called.
 const KINDS: [(&str, FolderKind); 3] =
     [("kernels", FolderKind::Kernel), ("packages", FolderKind::Package), (super::UNPACKED, FolderKind::Unpacked)];
 
-/// What a folder of the store holds.
+/// What a directory of the store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FolderKind {
     /// A kernel, ready to boot.
@@ -98,7 +98,7 @@ impl StoredFolder {
     }
 }
 
-/// The room that a folder takes, at any depth.
+/// The room that a directory takes, at any depth.
 pub(crate) fn bytes_on_disk(folder: &Path) -> u64 {
     let mut bytes = 0;
     let mut folders = vec![folder.to_owned()];

@@ -1,7 +1,7 @@
-//! [`Entry`]: one kernel in the store, and [`Staging`]: the temporary folder in which it is made.
+//! [`Entry`]: one kernel in the store, and [`Staging`]: the temporary directory in which it is made.
 //!
 //! An entry appears under its name by one rename, so it is whole or not there. A run that is killed leaves a staging
-//! folder behind, which is locked as long as its owner lives; the next run removes those that are not.
+//! directory behind, which is locked as long as its owner lives; the next run removes those that are not.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -28,7 +28,7 @@ const DESCRIPTION: &str = "entry.json";
 /// Remembers which files were compared with their checksums.
 const VERIFIED: &str = "verified.json";
 
-/// Raised when what corematrix makes of an image changes, so that old entries are made anew.
+/// Raised when what corematrix makes of an image changes, so that old entries are made again.
 const FORMAT: u32 = 1;
 
 /// The end of an entry's name: its key, and its format, so that the entries of two versions of corematrix stand side by side.
@@ -60,7 +60,7 @@ pub(crate) struct Delivery {
     pub image: PathBuf,
     /// The kernel's config.
     pub config: Option<PathBuf>,
-    /// A `lib/modules/RELEASE` folder, as far as it is needed.
+    /// A `lib/modules/RELEASE` directory, as far as it is needed.
     pub modules: Option<PathBuf>,
     /// What is missing in the package and what that costs.
     pub notes: Vec<String>,
@@ -232,7 +232,7 @@ impl Entry {
         self.files.iter().filter(|file| !sound(file)).map(|(name, _)| name.clone()).collect()
     }
 
-    /// The kernel's name in the name of its folder, `NAME-RELEASE-KEY`.
+    /// The kernel's name in the name of its directory, `NAME-RELEASE-KEY`.
     pub fn name_in(&self, folder: &str) -> Option<String> {
         let (rest, _key) = folder.rsplit_once('-')?;
         Some(rest.strip_suffix(&self.identity.release)?.strip_suffix('-')?.to_owned())
@@ -287,7 +287,7 @@ impl Files<'_> {
     }
 }
 
-/// A temporary folder in the store: `work` for downloads, `entry` for what is going to be published.
+/// A temporary directory in the store: `work` for downloads, `entry` for what is going to be published.
 #[derive(Debug)]
 pub(crate) struct Staging {
     folder: TempDir,
@@ -296,10 +296,10 @@ pub(crate) struct Staging {
 }
 
 impl Staging {
-    /// Makes a folder below the store's `tmp`.
+    /// Makes a directory below the store's `tmp`.
     pub fn new(locks: &Locks) -> Result<Staging, StoreError> {
         let tmp = locks.root().join("tmp");
-        // Between the making of a folder and its lock, a sweeper would take it for a dead run's.
+        // Between the making of a directory and its lock, a sweeper would take it for a dead run's.
         let _guard = locks.take("tmp", &mut || {})?;
         let folder = TempDir::new_in(&tmp).during("create a directory in", &tmp)?;
         let owner = File::open(folder.path()).during("open", folder.path())?;

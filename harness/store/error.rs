@@ -59,7 +59,7 @@ pub enum StoreError {
     GivenBtf {
         /// The kernel.
         what: String,
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
         /// Why, as a lowercase fragment.
         reason: String,
@@ -90,7 +90,7 @@ pub enum StoreError {
     Io {
         /// What was tried, such as `create`.
         action: &'static str,
-        /// On which file or folder.
+        /// On which file or directory.
         path: PathBuf,
         /// What the system said.
         source: io::Error,

@@ -17,7 +17,7 @@ use crate::record::KernelIdentity;
 /// The file in a kernel's entry.
 const ANSWERS: &str = "probe.json";
 
-/// Raised when the questions change, so that kernels are asked anew.
+/// Raised when the questions change, so that kernels are asked again.
 const FORMAT: u32 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ impl Store {
         replace(&folder, ANSWERS, &answers)
     }
 
-    /// The folders of a kernel; more than one if it is stored under several names.
+    /// The directories of a kernel; more than one if it is stored under several names.
     pub(crate) fn entries_of(&self, identity: &KernelIdentity) -> Vec<PathBuf> {
         let identity = identity.of_kernel();
         let entries = fs::read_dir(self.root.join("kernels")).into_iter().flatten().flatten();

@@ -36,12 +36,12 @@ impl fmt::Debug for Locks {
 }
 
 impl Locks {
-    /// The locks of the store in the folder `root`.
+    /// The locks of the store in the directory `root`.
     pub fn new(root: &Path) -> Locks {
         Locks { root: root.to_owned(), stopped: Arc::default() }
     }
 
-    /// The store's folder.
+    /// The store's directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -63,7 +63,7 @@ impl Locks {
     }
 }
 
-/// Locks a file that nobody has locked for longer than a moment.
+/// Locks a file that no one has locked for longer than a moment.
 pub(crate) fn take_for_a_moment(file: &File, operation: FlockOperation) -> io::Result<()> {
     let end = Instant::now() + A_MOMENT;
     match wait(file, operation, &mut || {}, &|| Instant::now() >= end)? {
@@ -72,7 +72,7 @@ pub(crate) fn take_for_a_moment(file: &File, operation: FlockOperation) -> io::R
     }
 }
 
-/// Tries until the lock is there; false if `stopped` came first. `waiting` is called once, if somebody else has it.
+/// Tries until the lock is there; false if `stopped` came first. `waiting` is called once, if someone else has it.
 fn wait(
     file: &File,
     operation: FlockOperation,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// BTF that is used in the place of the kernel's own.
+/// BTF that is used instead of the kernel's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenBtf {
     /// The raw BTF, in the store.

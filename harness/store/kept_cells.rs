@@ -89,7 +89,7 @@ impl Store {
     /// Removes what was least recently used until no more than `budget` bytes are left.
     ///
     /// # Errors
-    /// The folder cannot be read.
+    /// The directory cannot be read.
     pub fn shrink_cells(&self, budget: u64) -> io::Result<()> {
         let folder = self.root.join(FOLDER);
         if !folder.exists() {
@@ -179,7 +179,7 @@ mod tests {
         assert!(store.keep_cell(KEY, &cell()).unwrap());
         assert_eq!(store.kept_cell(KEY), Some(cell()));
         assert_eq!(store.kept_cell(&KEY.replace('0', "1")), None);
-        // A key never leaves the folder.
+        // A key never leaves the directory.
         assert!(!store.keep_cell("../../etc/passwd", &cell()).unwrap());
         let huge = KeptCell { logs: vec![Some("x".repeat(MOST_BYTES as usize))], ..cell() };
         assert!(!store.keep_cell(KEY, &huge).unwrap());

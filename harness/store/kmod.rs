@@ -49,7 +49,7 @@ pub(crate) struct Selection {
 }
 
 impl ModuleTree {
-    /// Reads a `lib/modules/RELEASE` folder and the kernel's config; either may be missing.
+    /// Reads a `lib/modules/RELEASE` directory and the kernel's config; either may be missing.
     pub fn read(folder: Option<&Path>, config: Option<&Path>) -> std::io::Result<ModuleTree> {
         let mut tree = ModuleTree::default();
         if let Some(folder) = folder {
@@ -79,7 +79,7 @@ impl ModuleTree {
         self.files.iter().map(|(name, path)| (name.as_str(), path.as_path()))
     }
 
-    /// Changes with every module that is built anew, as far as sizes and times tell.
+    /// Changes with every module that is built again, as far as sizes and times tell.
     pub fn stamp(&self) -> io::Result<String> {
         let mut all = String::new();
         for (name, path) in &self.files {

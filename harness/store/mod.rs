@@ -1,4 +1,4 @@
-//! [`Store`]: a cache folder with every kernel that was ever fetched, ready to boot.
+//! [`Store`]: a cache directory with every kernel that was ever fetched, ready to boot.
 //!
 //! ```text
 //! kernels/NAME-RELEASE-KEY/   one kernel each, whole or not there
@@ -115,7 +115,7 @@ pub struct StoredKernel {
     /// The functions of its modules that have no BTF, see [`StoredKernel::module_functions`]; `None` if there are none, or the source had
     /// no modules.
     pub module_symbols: Option<PathBuf>,
-    /// What relocations take in the place of the kernel's own BTF, if the user gave something.
+    /// What relocations take instead of the kernel's own BTF, if the user gave something.
     pub given_btf: Option<GivenBtf>,
     /// What is missing in this package and what that costs.
     pub notes: Vec<String>,
@@ -141,7 +141,7 @@ impl StoredKernel {
     }
 }
 
-/// A cache folder of kernels, to be shared by all threads of a run.
+/// A cache directory of kernels, to be shared by all threads of a run.
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
@@ -157,19 +157,19 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at `root`, else at `$COREMATRIX_STORE`, else in the user's cache folder, and clears what
+    /// Opens the store at `root`, else at `$COREMATRIX_STORE`, else in the user's cache directory, and clears what
     /// killed runs have left there.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the folder cannot be made or written.
+    /// [`StoreError::Io`] if the directory cannot be made or written.
     pub fn open(root: &Path) -> Result<Store, StoreError> {
         Store::open_with(root, Programs::default())
     }
 
-    /// `corematrix` in the user's cache folder.
+    /// `corematrix` in the user's cache directory.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the user has no home folder.
+    /// [`StoreError::Io`] if the user has no home directory.
     pub fn default_folder() -> Result<PathBuf, StoreError> {
         // Without the variable, users are looked up by libraries that an executable without an interpreter cannot load.
         let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
@@ -207,7 +207,7 @@ impl Store {
             let folder = root.join(folder);
             fs::create_dir_all(&folder).during("create", &folder)?;
         }
-        // apt and virtme-ng work in other folders, so everything below has to be absolute.
+        // apt and virtme-ng work in other directories, so everything below has to be absolute.
         let root = root.canonicalize().during("open", root)?;
         let locks = Locks::new(&root);
         entry::sweep(&locks)?;
@@ -221,7 +221,7 @@ impl Store {
         })
     }
 
-    /// The store's folder.
+    /// The store's directory.
     pub fn root(&self) -> &Path {
         &self.root
     }

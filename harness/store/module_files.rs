@@ -15,7 +15,7 @@ use super::module_info::ModuleInfo;
 use crate::checksum;
 use crate::nearest::nearest;
 
-/// The folder in a kernel's entry.
+/// The directory in a kernel's entry.
 pub(crate) const FOLDER: &str = "module-files";
 /// The file in it that tells what is there.
 const LIST: &str = "list.json";
@@ -118,7 +118,7 @@ pub(crate) fn keep(tree: &ModuleTree, folder: &Path) -> io::Result<()> {
     });
     let modules = kept.into_iter().collect::<io::Result<_>>()?;
     let list = List { modules, built_in: tree.built_in().clone(), stamp: Some(tree.stamp()?) };
-    // Last: a folder without it is not whole.
+    // Last: a directory without it is not whole.
     fs::write(folder.join(LIST), serde_json::to_vec(&list)?)
 }
 

@@ -6,7 +6,7 @@ use super::{ModuleIndex, Store, StoredKernel};
 use crate::object::btf::ModuleNames;
 use crate::record::KernelIdentity;
 
-/// Of a name that more modules have nobody can tell which one is meant.
+/// Of a name that more modules have no one can tell which one is meant.
 pub(crate) const MOST_OWNERS: usize = 4;
 
 /// What the modules of a kernel have of some names.

@@ -1,6 +1,6 @@
 //! What is known of the modules of a kernel: [`StoredKernel::module_types`], [`StoredKernel::module_functions`].
 //!
-//! They tell what is in a module, so that nobody takes it for missing.
+//! They tell what is in a module, so that no one takes it for missing.
 
 use std::io;
 use std::path::Path;

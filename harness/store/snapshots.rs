@@ -68,7 +68,7 @@ pub enum Shelf {
     Empty(SnapshotPlace),
 }
 
-/// The right to make a snapshot, and the folder to make it in.
+/// The right to make a snapshot, and the directory to make it in.
 #[derive(Debug)]
 pub struct SnapshotPlace {
     staging: Staging,
@@ -126,7 +126,7 @@ impl Description {
     }
 }
 
-/// What trying to use a folder came to.
+/// What trying to use a directory came to.
 enum Opened {
     /// A snapshot, locked.
     Snapshot(Snapshot),
@@ -199,12 +199,12 @@ impl SnapshotPlace {
         &self.key
     }
 
-    /// The folder to put files into.
+    /// The directory to put files into.
     pub fn folder(&self) -> PathBuf {
         self.staging.entry()
     }
 
-    /// Makes a snapshot of the files in the folder. From here on it is in use, and others find it.
+    /// Makes a snapshot of the files in the directory. From here on it is in use, and others find it.
     ///
     /// # Errors
     /// [`StoreError::Io`]; nothing is left behind then.
@@ -345,7 +345,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Removes the least recently used snapshots that nobody uses until no more than `budget` bytes are left; returns those removed.
+    /// Removes the least recently used snapshots that no one uses until no more than `budget` bytes are left; returns those removed.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -364,12 +364,12 @@ impl Store {
         Ok(removed)
     }
 
-    /// Whether it could be removed: not while somebody uses it.
+    /// Whether it could be removed: not while someone uses it.
     fn remove_snapshot(&self, folder: &Path) -> bool {
         let Some(alone) = lock_alone(folder) else { return false };
         let Some(name) = folder.file_name() else { return false };
         // Moved first: half a snapshot must never be seen. It takes no room, so that it works on a full disk; and should this process
-        // die now, the next one sweeps the folder away.
+        // die now, the next one sweeps the directory away.
         let moved = self.root.join("tmp").join(name);
         if fs::rename(folder, &moved).is_err() {
             return false;
@@ -380,7 +380,7 @@ impl Store {
     }
 }
 
-/// The only lock on a snapshot; `None` while somebody uses it. A folder without a description can be used by nobody: snapshots
+/// The only lock on a snapshot; `None` while someone uses it. A directory without a description can be used by no one: snapshots
 /// appear with theirs.
 fn lock_alone(folder: &Path) -> Option<Option<File>> {
     match File::open(folder.join(DESCRIPTION)) {

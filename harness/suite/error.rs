@@ -118,7 +118,7 @@ impl Mistake {
         Mistake { hint: Some(hint.into()), ..self }
     }
 
-    /// Names what exists in the place of something that does not: the nearest if it is a slip, otherwise all, if they are few.
+    /// Names what exists instead of something that does not: the nearest if it is a slip, otherwise all, if they are few.
     pub fn known<'a>(self, wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Mistake {
         const MOST: usize = 12;
         let mut known: Vec<&str> = known.into_iter().collect();

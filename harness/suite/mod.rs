@@ -192,7 +192,7 @@ pub struct Suite {
     pub path: PathBuf,
     /// Its name.
     pub name: String,
-    /// Existing files and folders, in the order of the suite; the matches of one glob in the alphabet's. None twice.
+    /// Existing files and directories, in the order of the suite; the matches of one glob in the alphabet's. None twice.
     pub objects: Vec<PathBuf>,
     /// Packages to look into, in the order of the suite.
     pub packages: Vec<PackageRef>,

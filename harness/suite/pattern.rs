@@ -7,7 +7,7 @@ use super::error::SuiteError;
 /// The files that a path or glob stands for.
 pub(super) fn expand(suite: &Path, pattern: &str) -> Result<Vec<PathBuf>, SuiteError> {
     check_glob(suite, pattern)?;
-    // Joining puts an absolute pattern in the place of the folder.
+    // Joining puts an absolute pattern instead of the directory.
     let full = match Path::new(pattern).is_absolute() {
         true => pattern.to_owned(),
         false => format!("{}/{pattern}", glob::Pattern::escape(&folder(suite).to_string_lossy())),
@@ -31,7 +31,7 @@ fn bad_pattern(suite: &Path, pattern: &str, error: glob::PatternError) -> SuiteE
     SuiteError::BadPattern { path: suite.to_owned(), pattern: pattern.to_owned(), message: error.to_string() }
 }
 
-/// The folder of a suite file; `.` for a bare file name.
+/// The directory of a suite file; `.` for a bare file name.
 pub(super) fn folder(suite: &Path) -> &Path {
     match suite.parent() {
         Some(parent) if parent != Path::new("") => parent,

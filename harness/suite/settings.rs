@@ -25,7 +25,7 @@ pub struct Settings {
     pub loading: Vec<(String, LoadingRecord)>,
     /// The raw BTF that objects' own loaders relocate them with: the object's name and the BTF.
     pub types: Vec<(String, Arc<[u8]>)>,
-    /// What loads objects in the place of libbpf: the object's name and the loaders.
+    /// What loads objects instead of libbpf: the object's name and the loaders.
     pub loaders: Vec<(String, AssignedLoaders)>,
     /// The loaders that suites name for objects.
     pub named_loaders: Vec<(String, String)>,

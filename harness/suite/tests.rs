@@ -3,7 +3,7 @@ use crate::object::{BpfObject, find_objects};
 
 mod loading;
 
-/// Loads a suite of this text from a folder `[suite] dir` with `a.bpf.o`, `b.bpf.o` and `sub/c.o`.
+/// Loads a suite of this text from a directory `[suite] dir` with `a.bpf.o`, `b.bpf.o` and `sub/c.o`.
 fn load(text: &str) -> Result<Suite, SuiteError> {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("[suite] dir");
@@ -20,7 +20,7 @@ fn load(text: &str) -> Result<Suite, SuiteError> {
     Ok(suite)
 }
 
-/// Message and hint, with the temporary folder cut out.
+/// Message and hint, with the temporary directory cut out.
 fn refusal(text: &str) -> String {
     let error = load(text).unwrap_err();
     let hint = error.hint().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();

@@ -89,7 +89,7 @@ impl<'a> Walk<'a> {
 
 impl Parting {
     /// Walks through two logs side by side. What only tells of a verifier's state, and what differs from kernel to kernel without
-    /// meaning (addresses, offsets of fields, numbers of helpers, times), parts nobody.
+    /// meaning (addresses, offsets of fields, numbers of helpers, times), parts no one.
     pub fn of(logs: [&str; 2]) -> Parting {
         let [mut a, mut b] = logs.map(Walk::new);
         let mut parting = Parting { common: 0, relocated: 0, last: None, next: [Vec::new(), Vec::new()] };

@@ -90,7 +90,7 @@ impl NoKvm {
         format!("{}; `--accel tcg` uses emulation, about ten times slower than KVM", self.way_to_kvm())
     }
 
-    /// Whether the user could have KVM here: a machine that cannot run guests is nothing to mend.
+    /// Whether the user could have KVM here: a machine that cannot run guests is nothing to fix.
     fn can_be_mended(&self) -> bool {
         self.is_forbidden() || matches!(self.cpu, Virtualisation::Module(_))
     }
@@ -136,7 +136,7 @@ impl NoKvm {
 pub struct KvmMemory<'a> {
     /// The file.
     pub file: &'a Path,
-    /// Whether to try KVM anew, whatever the file says. It is written all the same.
+    /// Whether to try KVM again, whatever the file says. It is written all the same.
     pub anew: bool,
 }
 
@@ -179,7 +179,7 @@ fn open((device, cpu): (&Path, &Cpu)) -> Result<(), NoKvm> {
     opened.map(drop).map_err(|source| NoKvm { device: device.to_owned(), source, cpu: cpu.virtualisation() })
 }
 
-/// The group that a file belongs to, by name; none if that is root's, into which nobody should go for this.
+/// The group that a file belongs to, by name; none if that is root's, into which no one should go for this.
 fn group_of(file: &Path) -> Option<String> {
     let id = fs::metadata(file).ok()?.gid();
     let groups = fs::read_to_string("/etc/group").ok()?;

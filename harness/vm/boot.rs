@@ -211,7 +211,7 @@ fn tool_hint(program: &Path) -> String {
     )
 }
 
-/// Makes the machine's folder with the empty root in it.
+/// Makes the machine's directory with the empty root in it.
 pub(super) fn prepare_scratch(spec: &MachineSpec<'_>) -> Result<TempDir, BootFailure> {
     let base = std::env::temp_dir();
     let scratch = tempfile::Builder::new().prefix("corematrix-").disable_cleanup(spec.debug.keep).tempdir_in(&base);

@@ -22,7 +22,7 @@ const SLOWEST: u64 = 16 << 10;
 pub struct Listeners([(Port, UnixListener); 2]);
 
 impl Listeners {
-    /// Binds both sockets in the machine's folder.
+    /// Binds both sockets in the machine's directory.
     pub fn bind(scratch: &Path) -> io::Result<Self> {
         let bind = |port, name| {
             let listener = UnixListener::bind(scratch.join(name))?;
@@ -119,7 +119,7 @@ impl Channel {
         Ok(())
     }
 
-    /// The other stream stays open, or QEMU would complain; nobody reads it any more.
+    /// The other stream stays open, or QEMU would complain; no one reads it any more.
     fn prefer(&mut self, port: Port) {
         self.chosen = Some(port);
         self.streams.sort_by_key(|connection| connection.port != port);

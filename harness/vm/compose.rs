@@ -26,7 +26,7 @@ pub struct Parts<'a> {
     pub append: &'a [String],
     /// What runs the guest's code.
     pub accelerator: Accelerator,
-    /// The machine's own folder: an empty folder `root` and the sockets are in it.
+    /// The machine's own directory: an empty directory `root` and the sockets are in it.
     pub scratch: &'a Path,
     /// How long virtme-ng may take.
     pub limit: Duration,
@@ -91,9 +91,9 @@ impl ComposeError {
     }
 }
 
-/// The socket of the virtio port, in the scratch folder.
+/// The socket of the virtio port, in the scratch directory.
 pub const DATA_SOCKET: &str = "data.sock";
-/// The socket of the second serial port, in the scratch folder.
+/// The socket of the second serial port, in the scratch directory.
 pub const SERIAL_SOCKET: &str = "serial.sock";
 
 /// The words of a QEMU command; the first is the program.
@@ -101,7 +101,7 @@ pub const SERIAL_SOCKET: &str = "serial.sock";
 pub struct Words(Vec<String>);
 
 impl Words {
-    /// The command, for a machine whose folder is `scratch`.
+    /// The command, for a machine whose directory is `scratch`.
     pub fn command(&self, scratch: &Path) -> Command {
         let mut words = self.0.iter();
         let mut command = Command::new(words.next().map_or("", String::as_str));
@@ -120,7 +120,7 @@ impl Words {
         self
     }
 
-    /// The same command for another machine: every mention of folder `from` becomes one of `to`.
+    /// The same command for another machine: every mention of directory `from` becomes one of `to`.
     pub fn moved(&self, from: &str, to: &str) -> Words {
         Words(self.0.iter().map(|word| word.replace(from, to)).collect())
     }
@@ -143,7 +143,7 @@ pub fn compose(tools: &Toolchain, parts: &Parts<'_>) -> Result<Words, ComposeErr
 
 fn virtme_command(tools: &Toolchain, parts: &Parts<'_>) -> Command {
     let mut command = Command::new(&tools.virtme_run);
-    // An empty folder as root: the guest is untrusted and must not see the host's files, even read-only.
+    // An empty directory as root: the guest is untrusted and must not see the host's files, even read-only.
     command.args(["--mods", "none", "--force-9p", "--disable-monitor", "--show-command", "--dry-run"]);
     command.arg("--root").arg(parts.scratch.join("root"));
     command.arg("--kimg").arg(parts.kernel);

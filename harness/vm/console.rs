@@ -1,4 +1,4 @@
-//! Reads what a guest's console and QEMU's error output say about an end that nobody expected.
+//! Reads what a guest's console and QEMU's error output say about an end that no one expected.
 
 /// How many lines of console a report keeps.
 const TAIL_LINES: usize = 30;
@@ -86,7 +86,7 @@ pub fn line_with(output: &str, marks: &[&str]) -> Option<String> {
     found(output, marks).map(|line| without_timestamp(&line).to_owned())
 }
 
-/// The line with which QEMU gave up its guest for good, in its error output. QEMU may still be there: it stops the guest's CPU and
+/// The line with which QEMU gave up its guest permanently, in its error output. QEMU may still be there: it stops the guest's CPU and
 /// waits for a debugger.
 pub fn last_words(errors: &str) -> Option<String> {
     let is_last =

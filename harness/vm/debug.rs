@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::compose::{DATA_SOCKET, SERIAL_SOCKET, Words};
 
-/// The socket of QEMU's gdb server, in the scratch folder.
+/// The socket of QEMU's gdb server, in the scratch directory.
 const GDB_SOCKET: &str = "gdb.sock";
 
 /// What helps to look into guests. None of it changes what a guest does, but for the fixed addresses that gdb needs.
@@ -14,7 +14,7 @@ pub struct DebugOptions {
     pub gdb: bool,
     /// Show the console on standard error.
     pub console: bool,
-    /// Keep the scratch folder, and say where it is.
+    /// Keep the scratch directory, and say where it is.
     pub keep: bool,
     /// Show QEMU's command. Only for guests that are booted.
     pub command: bool,
@@ -48,7 +48,7 @@ impl DebugOptions {
     }
 }
 
-/// The command as it can be given to a shell: nobody listens at the sockets then.
+/// The command as it can be given to a shell: no one listens at the sockets then.
 fn pasteable(words: &Words, scratch: &Path) -> String {
     let mut line = words.shell_line();
     for socket in [DATA_SOCKET, SERIAL_SOCKET] {

@@ -140,7 +140,7 @@ impl KvmCpu {
                     self.remember(Remembered { fingerprint, cpu: cpu.clone() });
                     cpu
                 }
-                // Nobody's own CPU keeps a guest from starting.
+                // No one's own CPU keeps a guest from starting.
                 Err(Unknown(because)) => GuestCpu::Own { because },
             }
         })
@@ -245,7 +245,7 @@ mod tests {
         let refused = "echo \"warning: host doesn't support requested feature: CPUID.01H:EDX.vme [bit 1]\" >&2; exit 1";
         let own = GuestCpu::Own { because: "which lacks vme".to_owned() };
         assert_eq!(get(refused, "10.0.2"), own);
-        // Nobody is asked again, until QEMU is another.
+        // No one is asked again, until QEMU is another.
         assert_eq!(get("exit 1", "10.0.2"), own);
         assert_ne!(get("exit 1", "10.1.0"), own);
     }

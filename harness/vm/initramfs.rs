@@ -13,7 +13,7 @@ use crate::checksum;
 use crate::protocol::{GIVEN_BTF, INIT_PATH, LOADED_MODULES_DIR, MODULES_DIR};
 use crate::store::{ModuleFile, StoredKernel};
 
-/// Folders that the guest mounts things on, or that programs expect.
+/// Directories that the guest mounts things on, or that programs expect.
 const FOLDERS: [&str; 9] = ["dev", "proc", "sys", "tmp", "run", "root", "boot", "etc", "corematrix"];
 
 /// A file that a guest has from the start, beside what every guest has.
@@ -105,7 +105,7 @@ impl Archive {
         Builder::new(&name.to_string_lossy()).ino(self.inode).mode(mode).set_mode_file_type(kind)
     }
 
-    /// Adds a folder and those above it, once.
+    /// Adds a directory and those above it, once.
     fn folder(&mut self, path: &Path) -> io::Result<()> {
         for folder in path.ancestors().collect::<Vec<_>>().into_iter().rev() {
             if !folder.as_os_str().is_empty() && self.folders.insert(folder.to_owned()) {

@@ -1,6 +1,6 @@
 //! [`KvmRecord`]: whether KVM was proven on this machine, kept between runs.
 //!
-//! A success holds until machine or QEMU change. A failure does not: one attempt on a busy machine may be bad luck, and nobody
+//! A success holds until machine or QEMU change. A failure does not: one attempt on a busy machine may be bad luck, and no one
 //! should lose KVM by that. So it expires, later each time, and the next attempt has longer to answer.
 
 use crate::whole_file;

@@ -74,7 +74,7 @@ impl<'a> MachineSpec<'a> {
     }
 }
 
-/// A guest that said hello. Dropping it kills QEMU and removes the machine's folder.
+/// A guest that said hello. Dropping it kills QEMU and removes the machine's directory.
 #[derive(Debug)]
 pub struct Machine {
     pub(super) child: ChildGroup,

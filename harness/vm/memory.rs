@@ -49,7 +49,7 @@ pub fn restore_options(saved: &Path, bytes: u64, nodes: &[Node]) -> Vec<String> 
     options(saved, bytes, "off", nodes)
 }
 
-/// QEMU's options for the NUMA nodes of a guest whose memory is nobody else's business.
+/// QEMU's options for the NUMA nodes of a guest whose memory is no one else's business.
 pub fn node_options(nodes: &[Node]) -> Vec<String> {
     let object = |_: usize, id: &str, node: &Node| format!("memory-backend-ram,id={id},size={}M", node.mib);
     each_node(nodes, object)

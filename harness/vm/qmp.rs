@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::state_transfer::{self, StateSocket};
 
-/// The monitor's socket, in the scratch folder.
+/// The monitor's socket, in the scratch directory.
 const MONITOR_SOCKET: &str = "qmp.sock";
 /// How often a migration is asked how far it is.
 const POLL: Duration = Duration::from_millis(2);
@@ -64,7 +64,7 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Binds the socket in the machine's folder.
+    /// Binds the socket in the machine's directory.
     pub fn bind(scratch: &Path) -> io::Result<Self> {
         let socket = scratch.join(MONITOR_SOCKET);
         let listener = UnixListener::bind(&socket)?;
@@ -72,7 +72,7 @@ impl Monitor {
         Ok(Monitor { listener, socket })
     }
 
-    /// QEMU's options for a machine with this monitor. QEMU ends if nobody listens.
+    /// QEMU's options for a machine with this monitor. QEMU ends if no one listens.
     pub fn options(&self) -> [String; 2] {
         ["-qmp".to_owned(), format!("unix:{}", self.socket.display())]
     }

@@ -23,7 +23,7 @@ use crate::store::{Seal, Snapshot, SnapshotKey, SnapshotPlace, Store, StoreError
 pub(super) const RAM: &str = "ram";
 /// Everything else of the machine, in a snapshot.
 pub(super) const STATE: &str = "state";
-/// Stands for the machine's folder in a saved command.
+/// Stands for the machine's directory in a saved command.
 pub(super) const SCRATCH: &str = "@scratch@";
 /// Stands for the kernel's image in a saved command: the store may be moved.
 pub(super) const KERNEL: &str = "@kernel@";
@@ -49,7 +49,7 @@ pub(super) struct Recording {
 /// What a snapshot says of its machine.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SavedMachine {
-    /// QEMU's command, with [`SCRATCH`] for the machine's folder and [`KERNEL`] for the kernel's image.
+    /// QEMU's command, with [`SCRATCH`] for the machine's directory and [`KERNEL`] for the kernel's image.
     pub command: Words,
     /// Where the guest listens.
     pub port: Port,
@@ -141,7 +141,7 @@ impl Machine {
 /// What a snapshot of this machine depends on. `kernel` is its name in the manifest.
 pub fn key(kernel: &str, spec: &MachineSpec<'_>) -> std::io::Result<SnapshotKey> {
     let stored = spec.kernel;
-    // A store may be moved: what lies in the kernel's folder is named from there.
+    // A store may be moved: what lies in the kernel's directory is named from there.
     let folder = stored.boot_image.parent();
     let named = |path: &Path| folder.and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path).to_owned();
     let mut modules = Vec::new();

@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The socket, in the machine's folder.
+/// The socket, in the machine's directory.
 const SOCKET: &str = "state.sock";
 /// Bytes that are copied at once.
 const PIECE: usize = 1 << 16;
@@ -24,7 +24,7 @@ pub(super) type GoOn<'a, E> = &'a mut dyn FnMut() -> Result<(), E>;
 pub(super) struct StateSocket(PathBuf);
 
 impl StateSocket {
-    /// The socket of the machine whose folder this is.
+    /// The socket of the machine whose directory this is.
     pub fn beneath(scratch: &Path) -> StateSocket {
         StateSocket(scratch.join(SOCKET))
     }

@@ -45,7 +45,7 @@ pub struct Toolchain {
     pub kvm_cpu: KvmCpu,
 }
 
-/// The versions of virtme-ng and QEMU as they were when somebody last asked.
+/// The versions of virtme-ng and QEMU as they were when someone last asked.
 #[derive(Debug, Serialize, Deserialize)]
 struct Remembered {
     marks: [String; 2],
@@ -122,7 +122,7 @@ impl ToolPaths {
 }
 
 impl Toolchain {
-    /// Takes the programs of `paths`; else looks for virtme-ng in `.venv` of the project folder, where `corematrix setup` installs it, and on the PATH; for QEMU on the PATH. `memory` is a file that remembers versions: asking virtme-ng takes longer than restoring a guest. Each program has
+    /// Takes the programs of `paths`; else looks for virtme-ng in `.venv` of the project directory, where `corematrix setup` installs it, and on the PATH; for QEMU on the PATH. `memory` is a file that remembers versions: asking virtme-ng takes longer than restoring a guest. Each program has
     /// `limit` to print its own.
     pub fn find(
         project: &Path,
@@ -150,7 +150,7 @@ impl Toolchain {
         Ok(Toolchain { virtme_run, virtme_version, qemu, qemu_version, kvm_cpu })
     }
 
-    /// The processor of guests under KVM. QEMU has `limit` to start with it, where nobody has asked before.
+    /// The processor of guests under KVM. QEMU has `limit` to start with it, where no one has asked before.
     pub(super) fn guest_cpu(&self, limit: Duration) -> &GuestCpu {
         self.kvm_cpu.get((&self.qemu, &self.qemu_version), limit)
     }

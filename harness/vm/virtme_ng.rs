@@ -14,14 +14,14 @@ const MARK: &str = "installed.txt";
 /// Major and minor of the oldest that can be used: the options of older ones of `virtme-run` are others.
 const OLDEST: (u32, u32) = (1, 35);
 
-/// A folder of the user with a virtme-ng of exactly the pinned version. Another pinned version has another folder.
+/// A directory of the user with a virtme-ng of exactly the pinned version. Another pinned version has another directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VirtmeNg {
     folder: PathBuf,
 }
 
 impl VirtmeNg {
-    /// In the user's data folder, if he has one.
+    /// In the user's data directory, if he has one.
     pub fn of_user() -> Option<VirtmeNg> {
         // Without the variable, users are looked up by libraries that an executable without an interpreter cannot load.
         std::env::var_os("HOME").filter(|home| !home.is_empty())?;

@@ -49,7 +49,7 @@ impl TestKernel {
                 if entry.file_type().unwrap().is_dir() {
                     folders.push((path, to));
                 } else if is_description {
-                    // It may be written anew, and the original must not change by that.
+                    // It may be written again, and the original must not change by that.
                     fs::copy(&path, &to).unwrap();
                 } else {
                     symlink(&path, &to).unwrap();

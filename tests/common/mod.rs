@@ -1,4 +1,4 @@
-//! [`Lab`]: a folder in which the built `corematrix` runs on a real kernel, and what a test wants to know of such a [`Run`].
+//! [`Lab`]: a directory in which the built `corematrix` runs on a real kernel, and what a test wants to know of such a [`Run`].
 
 // Each test file uses its own part of this.
 #![allow(dead_code, unused_imports, unused_macros, clippy::unwrap_used)]
@@ -27,7 +27,7 @@ pub(crate) use need::need;
 /// For whatever has to happen sooner or later. Machines may be slow; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// A folder for one test: a manifest, a scratch folder of its own (`TMPDIR`), a store of its own and the report.
+/// A directory for one test: a manifest, a scratch directory of its own (`TMPDIR`), a store of its own and the report.
 pub struct Lab {
     folder: tempfile::TempDir,
 }
@@ -80,7 +80,7 @@ impl Lab {
         self.path("store")
     }
 
-    /// The folders of the snapshots in the store.
+    /// The directories of the snapshots in the store.
     pub fn snapshots(&self) -> Vec<PathBuf> {
         children(&self.store().join("snapshots"))
     }
@@ -92,7 +92,7 @@ impl Lab {
         snapshot
     }
 
-    /// The report's folder.
+    /// The report's directory.
     pub fn out(&self) -> PathBuf {
         self.path("out")
     }
@@ -107,7 +107,7 @@ impl Lab {
         self.command_to(&self.out(), args)
     }
 
-    /// `corematrix run` with these arguments and this folder for the report.
+    /// `corematrix run` with these arguments and this directory for the report.
     pub fn command_to(&self, out: &Path, args: &[&str]) -> Command {
         let mut command = self.tool("run");
         command.arg("--out").arg(out).args(args);
@@ -153,7 +153,7 @@ impl Lab {
         until("QEMU to end", || self.qemus().is_empty().then_some(()));
     }
 
-    /// Checks that a run that has ended left neither a QEMU nor a file in its scratch folder, nor anything half-made in its store.
+    /// Checks that a run that has ended left neither a QEMU nor a file in its scratch directory, nor anything half-made in its store.
     #[track_caller]
     pub fn expect_nothing_left(&self) {
         self.expect_no_qemu();
@@ -162,7 +162,7 @@ impl Lab {
     }
 }
 
-/// What is in a folder; nothing if there is none.
+/// What is in a directory; nothing if there is none.
 fn children(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }
@@ -269,7 +269,7 @@ pub fn send(pid: i32, signal: Signal) {
 
 /// An object of the fixtures.
 pub fn object(name: &str) -> String {
-    // `five` stands apart: other tests count what is in the folder of objects.
+    // `five` stands apart: other tests count what is in the directory of objects.
     let folder = if name == "five" { "faults" } else { "objects" };
     format!("{}/tests/fixtures/{folder}/{name}.bpf.o", env!("CARGO_MANIFEST_DIR"))
 }

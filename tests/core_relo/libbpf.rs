@@ -106,7 +106,7 @@ impl Types {
 
 impl Drop for Types {
     fn drop(&mut self) {
-        // SAFETY: it was made by `btf__new` and nobody else has it.
+        // SAFETY: it was made by `btf__new` and no one else has it.
         unsafe { libbpf_sys::btf__free(self.own) };
     }
 }

@@ -1,4 +1,4 @@
-//! [`Tracefile`]: a strict reader of LCOV tracefiles, which puts up with nothing that `lcov` 2 complains of.
+//! [`Tracefile`]: a strict reader of LCOV tracefiles, which accepts nothing that `lcov` 2 complains of.
 
 use std::collections::BTreeMap;
 

@@ -15,7 +15,7 @@ use super::{commands, hint_table, schema_tables};
 const BEGIN: &str = "\n<!-- generated: ";
 const END: &str = "<!-- end -->";
 
-/// Says which parts are not what the code makes of them; with `update` they are written anew instead.
+/// Says which parts are not what the code makes of them; with `update` they are written again instead.
 pub fn differences(root: &Path, page: &Page, update: bool) -> Vec<String> {
     let mut rest = page.text.as_str();
     let (mut text, mut wrong) = (String::new(), Vec::new());

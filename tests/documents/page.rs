@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders with pages, beside those at the root.
+/// Directories with pages, beside those at the root.
 const FOLDERS: [&str; 6] = ["docs", "programs", "programs/systems", "images", "images/loaders", "reports"];
 /// Tells the past: it names commands as they were.
 const HISTORY: &str = "CHANGELOG.md";

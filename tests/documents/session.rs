@@ -1,4 +1,4 @@
-//! The session of a page: its files are written and its commands are run, one after the other in one folder.
+//! The session of a page: its files are written and its commands are run, one after the other in one directory.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +11,7 @@ use super::redact;
 /// What a page shows and what came out instead.
 pub fn differences(root: &Path, page: &Page) -> Vec<String> {
     let folder = tempfile::Builder::new().prefix("cmdoc").tempdir().unwrap();
-    // Pages use the objects of `programs/` as if they lay in the reader's folder.
+    // Pages use the objects of `programs/` as if they lay in the reader's directory.
     for object in fs::read_dir(root.join("target/programs")).unwrap().flatten().map(|entry| entry.path()) {
         if object.extension().is_some_and(|extension| extension == "o") {
             symlink(&object, folder.path().join(object.file_name().unwrap())).unwrap();

@@ -12,7 +12,7 @@ const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../kernels.toml"
 fn compile(folder: &Path) -> PathBuf {
     let object = folder.join("task_state.bpf.o");
     let mut clang = Command::new("clang");
-    // Debian has the kernel's headers of an architecture in a folder that clang does not look in for BPF.
+    // Debian has the kernel's headers of an architecture in a directory that clang does not look in for BPF.
     clang.args([
         "-target",
         "bpf",

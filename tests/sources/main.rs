@@ -31,7 +31,7 @@ use corematrix::store::{Store, StoreError, StoredKernel};
 const GOOD: i32 = 0;
 const INFRASTRUCTURE: i32 = 3;
 
-/// The modules that guests of Debian's kernels need, by their folder below `kernel/drivers`; newer ones have all of them.
+/// The modules that guests of Debian's kernels need, by their directory below `kernel/drivers`; newer ones have all of them.
 const DRIVERS: [(&str, &str); 6] = [
     ("virtio", "virtio_ring"),
     ("virtio", "virtio"),
@@ -73,7 +73,7 @@ fn installed() -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// Writes files below a folder.
+/// Writes files below a directory.
 fn lay_out(folder: &Path, files: &[(String, Vec<u8>)]) {
     for (name, bytes) in files {
         let path = folder.join(name);

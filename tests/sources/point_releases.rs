@@ -71,7 +71,7 @@ fn builds_of_a_kernel_are_run_and_searched_as_kernels_of_their_own() {
     let lock = fs::read_to_string(lab.path("kernels.lock")).unwrap();
     assert!(lock.contains("\"el9@last:2\" = ") && lock.contains("[kernel.\"el9@6.1.0-51.el9\"]"), "{lock}");
 
-    // All of them, and the one before which it works: two guests, since their types are at hand.
+    // All of them, and the one before which it works: two guests, since their types are available.
     let bisect = |words: &[&str]| -> Value {
         let mut command = lab.tool("bisect");
         command.args([object.as_str(), "naive", "--json"]).args(words);

@@ -94,7 +94,7 @@ fn proxies_are_used_where_they_are_wanted_and_dead_ends_are_remembered() {
     run(&https, &[("https_proxy", &address)]).expect_said(&["refused the connection (status 403) (just tried)"]);
     assert!(proxy.asked().is_empty(), "it is asked again at once");
 
-    // `no_proxy` leads past it, to a name that nobody has.
+    // `no_proxy` leads past it, to a name that no one has.
     let direct = lab("http://kernels.invalid/linux.deb");
     let ended = run(&direct, &[("http_proxy", &address), ("no_proxy", "kernels.invalid")]);
     assert!(

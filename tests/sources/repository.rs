@@ -12,7 +12,7 @@ use super::{GOOD, expect_whole, fetch, installed, kernel, lay_out, modules_of, r
 
 const ARCH: &str = std::env::consts::ARCH;
 
-/// A key that signs, in a folder of its own.
+/// A key that signs, in a directory of its own.
 pub struct Key {
     home: tempfile::TempDir,
 }

@@ -72,7 +72,7 @@ fn the_newest_image_is_verified_pinned_and_boots() {
     assert!(kernel.notes.iter().any(|note| note.contains("4230.2.1 is no longer on the server")), "{:?}", kernel.notes);
     assert!(lock().contains("version = \"4230.2.2\""), "{}", lock());
 
-    // Nobody else's image is taken, and none whose server is down.
+    // No one else's image is taken, and none whose server is down.
     forget(&lab);
     fs::remove_file(lab.path("kernels.lock")).unwrap();
     fs::copy(server.files().join("current/version.txt"), server.files().join("4230.2.2/system.bin.bz2.sig")).unwrap();

@@ -20,7 +20,7 @@ pub const USER: &str = "corematrix";
 pub const PASSWORD: &str = "sesame-4711";
 const PASSWORD_HASH: &str = "$2y$04$abcdefghijklmnopqrstuu6sY3P5qG63S2M1n3TdY98AgJRZ8znRq";
 
-/// A server with a folder of its own. Dropping it ends it.
+/// A server with a directory of its own. Dropping it ends it.
 pub struct Service {
     folder: tempfile::TempDir,
     child: Child,
@@ -73,7 +73,7 @@ impl Service {
         fs::create_dir(folder.path().join("data")).unwrap();
         let begin = Instant::now();
         loop {
-            // Nobody else takes it in the short time until the server does; if somebody did, the next one is tried.
+            // No one else takes it in the short time until the server does; if someone did, the next one is tried.
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let log = File::create(folder.path().join("log")).unwrap();
             let mut command = command(program);
@@ -97,7 +97,7 @@ impl Service {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// The folder that a web server serves.
+    /// The directory that a web server serves.
     pub fn files(&self) -> PathBuf {
         self.folder.path().join("data")
     }

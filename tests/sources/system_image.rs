@@ -29,7 +29,7 @@ fn image(lab: &Lab, name: &str, mib: u64) -> PathBuf {
     path
 }
 
-/// XFS with these files, by a prototype: folders, then what is in them, each ended by `$`.
+/// XFS with these files, by a prototype: directories, then what is in them, each ended by `$`.
 fn xfs(lab: &Lab, name: &str, files: &Files) -> PathBuf {
     let (folder, path) = (lab.path(name), image(lab, &format!("{name}.xfs"), 320));
     lay_out(&folder, files);

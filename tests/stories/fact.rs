@@ -123,7 +123,7 @@ impl Fact {
         }
     }
 
-    /// Whether nobody can tell, since it is about modules of which nothing is known.
+    /// Whether no one can tell, since it is about modules of which nothing is known.
     pub fn is_open(&self, kernel: &KernelFacts) -> bool {
         match self {
             Fact::InModule(..) => !Fact::ModuleFunctions.holds(kernel),

@@ -1,4 +1,4 @@
-//! Readers of raw BTF, of a kept index and of an object's relocations, on bytes that nobody wrote.
+//! Readers of raw BTF, of a kept index and of an object's relocations, on bytes that no one wrote.
 
 use super::*;
 use crate::fuzz::fuzz;

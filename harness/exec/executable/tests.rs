@@ -18,7 +18,7 @@ fn this_test() -> Vec<u8> {
     fs::read(std::env::current_exe().unwrap()).unwrap()
 }
 
-/// Another text in the place of each that stands in the bytes, of the same length.
+/// Another text instead of each that stands in the bytes, of the same length.
 fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = bytes.to_vec();

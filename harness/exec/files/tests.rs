@@ -168,7 +168,7 @@ fn hostile_guest_gets_nothing_through_a_link() {
     }
 }
 
-/// A folder that becomes a link after the guest got to know what is in it.
+/// A directory that becomes a link after the guest got to know what is in it.
 #[test]
 fn folder_that_becomes_a_link_leads_nowhere() {
     let host = tempfile::tempdir().unwrap();

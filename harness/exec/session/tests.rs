@@ -67,7 +67,7 @@ impl GuestLink for Talker {
     fn shut_down(&mut self) {}
 }
 
-/// Nobody.
+/// No one.
 struct Nobody;
 
 impl Attendant for Nobody {

@@ -45,7 +45,7 @@ impl Gate<'_> {
         known.any(|known| pair.before.service(known, before_k) == Service::None)
     }
 
-    /// Why nobody minds: expectations foresee it of every program for which no member serves.
+    /// Why no one minds: expectations foresee it of every program for which no member serves.
     fn foreseen(&mut self, group: &AlternativesRecord, k: usize) -> Option<(String, Option<String>)> {
         let record = self.record;
         let mut found = None;

@@ -101,6 +101,12 @@ fn a_record_shows_which_failures_are_expected() {
     // The gate, too, without the file.
     let report = decide(&record, None, &Expectations::default(), &limits());
     assert_eq!((report.exit_code(), report.expected), (exit_code::GOOD, 1));
+    // What is expected now takes the place of what was expected then; kernel warnings that are allowed do not.
+    let mut saved = record.clone();
+    expectations("[[allow-warning]]\nreason = \"w\"\ncontains = \"x\"").mark_saved(&mut saved, limits().today);
+    assert_eq!(saved, record);
+    expectations("[[expect]]\nreason = \"r\"\nprogram = \"first\"").mark_saved(&mut saved, limits().today);
+    assert_eq!(saved.excuse(0, 0, 1), None);
     for other in ["verdict = \"missing_btf\"", "kernel = \"6.1\"", "expires = 2027-02-28"] {
         let record = marked(&format!("[[expect]]\nreason = \"known\"\nprogram = \"second\"\n{other}"));
         assert_eq!((record.excuse(0, 0, 1), exit_code::of(&record)), (None, exit_code::PROGRAM_FAILED), "{other}");

@@ -48,7 +48,7 @@ impl NetkitPair {
 
 impl Drop for NetkitPair {
     fn drop(&mut self) {
-        // A device that stays is in nobody's way.
+        // A device that stays is in no one's way.
         let _ = ask(&self.socket, RTM_DELLINK, 0, self.index, &[]);
     }
 }

@@ -15,7 +15,7 @@ use super::super::attach::{CONTENTS, Held};
 use super::super::fork;
 use corematrix_protocol::user_space::SHELL;
 
-/// A program may drop every packet; nobody waits longer for one.
+/// A program may drop every packet; no one waits longer for one.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// As much of an iterator's output as is read.
 const MOST_OUTPUT: u64 = 1 << 20;
@@ -156,7 +156,7 @@ fn tcp(_: &Held) {
     let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)) else { return };
     let Ok(address) = listener.local_addr() else { return };
     let Ok(mut client) = TcpStream::connect_timeout(&address, PATIENCE) else { return };
-    // Connected, so that somebody is waiting, unless the program took it away.
+    // Connected, so that someone is waiting, unless the program took it away.
     let _ = listener.set_nonblocking(true);
     let _ = client.set_nodelay(true);
     let _ = client.write_all(b"ping");

@@ -103,7 +103,7 @@ impl Running {
         }
     }
 
-    /// There is no more input. On a terminal somebody has to type that.
+    /// There is no more input. On a terminal someone has to type that.
     pub fn end_input(&mut self) {
         if !self.is_terminal {
             self.input = None;
@@ -165,7 +165,7 @@ impl Running {
 
 /// In the new process. Returns the exit code of one that could not become the command.
 fn become_command(command: &LiveCommand, ends: &Ends, mut tell: File, is_terminal: bool) -> i32 {
-    // Lines of reasons must stay lines. Where nobody listens there is nobody to tell.
+    // Lines of reasons must stay lines. Where no one listens there is no one to tell.
     let mut say = |what: &str, text: &str| {
         let _ = writeln!(tell, "{what} {}", text.replace('\n', " "));
     };

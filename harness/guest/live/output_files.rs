@@ -13,7 +13,7 @@ const PIECE: usize = 1 << 20;
 /// More of the kernel's log is not kept.
 const MOST_LOG: usize = 1 << 20;
 
-/// Sends what lies in `$OUT`, folders before what is in them.
+/// Sends what lies in `$OUT`, directories before what is in them.
 pub fn send(mut report: impl FnMut(LiveReport, &[u8]) -> Result<(), String>) -> Result<(), String> {
     let out = PathBuf::from(folder("out"));
     let mut folders = vec![out.clone()];

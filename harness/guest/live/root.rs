@@ -29,7 +29,7 @@ pub fn load_module(bytes: &[u8]) -> std::io::Result<()> {
     }
 }
 
-/// Mounts the host's files; the kernel asks for them through the file that is returned. Nobody here may touch them.
+/// Mounts the host's files; the kernel asks for them through the file that is returned. No one here may touch them.
 pub fn mount_host_files() -> Result<File, String> {
     let device = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/fuse");
     let device =
@@ -130,14 +130,14 @@ fn lay_over(command: &LiveCommand, notes: &mut Vec<String>) -> Result<(), String
     Ok(())
 }
 
-/// Whether the command's own words, its folder or what it is given lie there, so that it must not be covered.
+/// Whether the command's own words, its directory or what it is given lie there, so that it must not be covered.
 fn is_given_something_in(command: &LiveCommand, place: &str) -> bool {
     let named = command.words.iter().chain(command.environment.iter().map(|(_, value)| value));
     let mut all = named.chain(command.given.as_ref()).chain([&command.folder]);
     all.any(|text| text == place || text.contains(&format!("{place}/")))
 }
 
-/// An empty folder in memory.
+/// An empty directory in memory.
 fn own_folder(target: &str) -> Result<(), String> {
     mount("tmpfs", target, "tmpfs", MountFlags::empty(), c"mode=1777")
         .map_err(|error| format!("cannot mount tmpfs on {target}: {error}"))

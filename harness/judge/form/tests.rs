@@ -92,7 +92,7 @@ fn form_that_is_newer_comes_before_what_was_looked_for_in_vain() {
     // A kernel that has the form lacks the target.
     let found = summary(judged(&LINUX_5_10, &tp_btf, Stage::Load, warning, ""));
     assert_eq!(found, (Verdict::AttachTargetMissing, Cause::MissingAttachTarget, "sched_switch".to_owned()));
-    // Of a kernel without BTF nobody knows.
+    // Of a kernel without BTF no one knows.
     let found = summary(judged(&SampleKernel::default(), &tp_btf, Stage::Load, warning, ""));
     assert_eq!(found.1, Cause::MissingAttachTarget);
 }

@@ -41,7 +41,7 @@ pub(super) struct RefusedMap<'a> {
     pub warning: &'a str,
     /// Other lines of libbpf.
     pub context: &'a [String],
-    /// Whether nobody tried, since no guest can hold it.
+    /// Whether no one tried, since no guest can hold it.
     pub untried: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Analysis, predictions and findings, on objects and kernels that nobody wrote.
+//! Analysis, predictions and findings, on objects and kernels that no one wrote.
 
 use super::*;
 use crate::fuzz::fuzz;

@@ -131,7 +131,7 @@ impl<'a> Writer<'a> {
                 let target = self.id(size_or_type);
                 self.words(&[name, info, target]);
             }
-            // int, forward, float: they refer to nothing. What is left has no layout, and nobody keeps it.
+            // int, forward, float: they refer to nothing. What is left has no layout, and no one keeps it.
             _ => {
                 self.words(&[name, info, size_or_type]);
                 (0..entries).for_each(|index| self.words(&[word(3 + index)]));

@@ -13,7 +13,7 @@ pub struct ModuleNames {
     pub are_known: bool,
     /// Names in a module of this kernel that has no types.
     pub without_types: BTreeMap<String, String>,
-    /// Names of which nobody knows whether the kernel has them in a module.
+    /// Names of which no one knows whether the kernel has them in a module.
     pub unknown: BTreeMap<String, String>,
 }
 

@@ -141,7 +141,7 @@ fn damaged_btf_matters_only_where_libbpf_needs_it() {
 
 #[test]
 fn damaged_btf_is_overlooked_where_libbpf_overlooks_it() {
-    // A section of no meaning in the place of the maps: now the object needs no BTF.
+    // A section of no meaning instead of the maps: now the object needs no BTF.
     let mut bytes = fixture("guards.bpf.o");
     let name = memchr::memmem::rfind(&bytes, b"\0.maps\0").unwrap();
     bytes[name + 5] = b'x';

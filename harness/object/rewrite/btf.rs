@@ -114,7 +114,7 @@ impl BtfEditor {
         self.add(vec![0, info(PTR, 0), array])
     }
 
-    /// Makes a type one that nobody asks for: a pointer to nothing.
+    /// Makes a type one that no one asks for: a pointer to nothing.
     pub fn forget(&mut self, id: u32) {
         if let Some(words) = self.get_mut(id) {
             *words = vec![0, info(PTR, 0), 0];

@@ -66,7 +66,7 @@ impl Cell<'_> {
     }
 
     /// Decides what becomes of the program in flight when a guest talks without an end. Once may be the fault of anything; who makes a
-    /// fresh guest do it again is to blame for the time, and nobody but the guest for what it sends.
+    /// fresh guest do it again is to blame for the time, and no one but the guest for what it sends.
     pub(super) fn after_excess(&mut self, session: &mut Session<'_>, in_flight: Option<usize>, excess: Excess) {
         let at = self.place(in_flight);
         let (what, verdict) = match excess {

@@ -224,7 +224,7 @@ fn guest_that_talks_for_ever_is_tried_once_more_and_the_others_get_their_verdict
     for message in chatter() {
         let talks = || says_for_ever(&[begins("a"), message.clone()]);
         let done = GuestMessage::LoadDone { took_ms: 1 };
-        // At a program that is none nobody is in flight.
+        // At a program that is none no one is in flight.
         let blames_all = matches!(&message, GuestMessage::ProgramStarted { program } if program == "random");
         let (records, notes) = judge(vec![talks(), talks(), says(&[begins("b"), loads("b"), done])]);
         let reason = records[0].reason.clone().unwrap_or_default();

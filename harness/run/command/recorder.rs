@@ -13,7 +13,7 @@ use crate::record::ProgramRecord;
 use crate::test_output::{TestOutput, TestReader};
 use crate::vm::GuestLoss;
 
-/// Where outputs go, below the report's folder; a folder for each kernel.
+/// Where outputs go, below the report's directory; a directory for each kernel.
 const OUTPUT_FOLDER: &str = "output";
 /// The command's output in it.
 const OUTPUT: &str = "output.txt";
@@ -86,7 +86,7 @@ impl Recorder {
     }
 }
 
-/// A file in a kernel's folder, relative to the report's.
+/// A file in a kernel's directory, relative to the report's.
 fn relative(folder: &Path, file: &str) -> String {
     let kernel = folder.file_name().unwrap_or_default().to_string_lossy();
     format!("{OUTPUT_FOLDER}/{kernel}/{file}")

@@ -8,7 +8,7 @@ use crate::test_output::{TestOutcome, TestOutput, TestResult};
 /// What the notes say of a command that is there to run tests, and ran none.
 const NO_TESTS: &str = "it ran no tests";
 
-/// Makes the tests that a command ran the programs of its object, in the place of the command: those of all kernels together. `found`
+/// Makes the tests that a command ran the programs of its object, instead of the command: those of all kernels together. `found`
 /// are the tests of each kernel. Where none was found anywhere the command stays what it was.
 pub fn put_tests(record: &mut RunRecord, found: Vec<Option<TestOutput>>) {
     for (cell, output) in record.cells.iter_mut().zip(&found) {

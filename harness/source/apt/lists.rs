@@ -1,4 +1,4 @@
-//! [`Lists`]: apt with a private state in the store: one folder a suite, so that suites fail and age on their own.
+//! [`Lists`]: apt with a private state in the store: one directory a suite, so that suites fail and age on their own.
 //!
 //! The system's lists, caches and sources are never touched. Signatures are verified by apt as always; only the expiry
 //! date of a suite is not, because the `Release` file of an old suite is no longer renewed.

@@ -1,7 +1,7 @@
 //! [`Mirror`]: the Debian archive that this machine's apt already uses, or one that the manifest names.
 //!
 //! The machine's own is found in `/etc/apt` at run time, in both of its formats, and written nowhere but in the store's private apt state:
-//! which mirror a machine uses is nobody else's business, so [`Mirror::mask`] takes it out of messages too.
+//! which mirror a machine uses is no one else's business, so [`Mirror::mask`] takes it out of messages too.
 
 use std::fs;
 use std::path::{Path, PathBuf};

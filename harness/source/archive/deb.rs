@@ -12,7 +12,7 @@ use crate::source::archive::tarball::{self, damaged};
 
 /// Unpacks the files of `deb` whose path (without the leading `./`) is wanted, and returns how many there were.
 ///
-/// Folders are made as needed; links are made only where they stay in the tree; everything else is left out.
+/// Directories are made as needed; links are made only where they stay in the tree; everything else is left out.
 ///
 /// # Errors
 /// `InvalidData` for a damaged or hostile package, anything else for trouble with `into`.

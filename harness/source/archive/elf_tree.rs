@@ -12,7 +12,7 @@ pub(in crate::source) const ELF: &[u8; 4] = b"\x7fELF";
 
 /// In front of the name of a file that a layer takes away.
 const WHITEOUT: &str = ".wh.";
-/// A folder of which a layer takes away all that lower ones have.
+/// A directory of which a layer takes away all that lower ones have.
 const OPAQUE: &str = ".wh..wh..opq";
 
 /// Whether names that begin with `.wh.` mean something.
@@ -24,7 +24,7 @@ pub(in crate::source) enum Whiteouts {
     Unknown,
 }
 
-/// ELF files in a folder, as plain files: no link is ever made there, so nothing leads out of it.
+/// ELF files in a directory, as plain files: no link is ever made there, so nothing leads out of it.
 #[derive(Debug)]
 pub(in crate::source) struct ElfTree {
     /// What all layers together have so far.
@@ -35,7 +35,7 @@ pub(in crate::source) struct ElfTree {
 }
 
 impl ElfTree {
-    /// An empty tree; `work` is a folder of its own.
+    /// An empty tree; `work` is a directory of its own.
     pub fn new(work: &Path) -> io::Result<ElfTree> {
         ElfTree::with_room(work, UnpackRoom::default())
     }
@@ -46,7 +46,7 @@ impl ElfTree {
         Ok(tree)
     }
 
-    /// The folder with the files.
+    /// The directory with the files.
     pub fn folder(&self) -> &Path {
         &self.merged
     }
@@ -67,7 +67,7 @@ impl ElfTree {
     /// Adds the ELF files of a tar archive. What it has replaces what the tree had there.
     ///
     /// # Errors
-    /// `InvalidData` for a damaged or hostile archive or one for which there is no room, anything else for trouble with the folder.
+    /// `InvalidData` for a damaged or hostile archive or one for which there is no room, anything else for trouble with the directory.
     pub fn add(&mut self, data: impl Read, whiteouts: Whiteouts) -> io::Result<()> {
         fs::create_dir(&self.layer)?;
         let (headers, data) = HeaderRoom::of(data);
@@ -170,13 +170,13 @@ fn inside(path: &Path) -> io::Result<PathBuf> {
 /// What of a path has to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hidden {
-    /// A file; a folder of this path stays.
+    /// A file; a directory of this path stays.
     File,
     /// Whatever is there.
     All,
 }
 
-/// Removes what an entry of this path takes the place of: the path itself, or a file where the entry has a folder.
+/// Removes what an entry of this path takes the place of: the path itself, or a file where the entry has a directory.
 fn hide(root: &Path, path: &Path, what: Hidden) -> io::Result<()> {
     let mut place = root.to_owned();
     let mut parts = path.components().peekable();
@@ -197,7 +197,7 @@ fn hide(root: &Path, path: &Path, what: Hidden) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes all that a folder has.
+/// Removes all that a directory has.
 fn hide_all_in(root: &Path, folder: &Path) -> io::Result<()> {
     let folder = root.join(folder);
     match folder.is_dir() {

@@ -14,7 +14,7 @@ pub(in crate::source) fn damaged(reason: impl ToString) -> io::Error {
 
 /// Unpacks the files of a tar archive whose path (without the leading `./`) is wanted, and returns how many there were.
 ///
-/// Folders are made as needed; links are made only where they stay in the tree; everything else is left out. A file that
+/// Directories are made as needed; links are made only where they stay in the tree; everything else is left out. A file that
 /// is there already is replaced.
 ///
 /// # Errors

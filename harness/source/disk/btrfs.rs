@@ -24,7 +24,7 @@ const FOLDER_ITEM: u8 = 84;
 const FOLDER_INDEX: u8 = 96;
 const ROOT: u8 = 132;
 
-/// The tree of trees, its folder, and the tree of the topmost subvolume.
+/// The tree of trees, its directory, and the tree of the topmost subvolume.
 const ROOT_FOLDER: u64 = 6;
 const TOP_SUBVOLUME: u64 = 5;
 const FIRST_SUBVOLUME: u64 = 256;
@@ -155,7 +155,7 @@ impl Inodes for Btrfs {
     }
 }
 
-/// The name and the key in an entry of a folder.
+/// The name and the key in an entry of a directory.
 fn entry(item: &Block) -> io::Result<Option<(String, Key)>> {
     let name = item.name(30, item.le16(27)?.into())?;
     name.map(|name| Key::read(item, 0).map(|key| (name, key))).transpose()

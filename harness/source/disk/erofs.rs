@@ -24,7 +24,7 @@ const CHUNKS: u16 = 4;
 /// In the form of a file in chunks: each has a description of eight bytes.
 const CHUNK_INDEXES: u32 = 1 << 5;
 const HOLE: u32 = u32::MAX;
-/// The entries of a folder with its names.
+/// The entries of a directory with its names.
 const MOST_OF_FOLDER: u64 = 64 << 20;
 const ENTRY: usize = 12;
 
@@ -194,7 +194,7 @@ impl Inodes for Erofs {
     }
 }
 
-/// Entries of one block of a folder: they come first, and each name ends where the next one begins.
+/// Entries of one block of a directory: they come first, and each name ends where the next one begins.
 fn names(block: &Block, found: &mut Vec<(String, u64)>) -> io::Result<()> {
     let first = usize::from(block.le16(8)?);
     if first < ENTRY || first % ENTRY != 0 {

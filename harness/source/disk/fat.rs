@@ -7,7 +7,7 @@ use crate::source::archive::tarball::damaged;
 use crate::source::disk::tree::{Inodes, Kind};
 use crate::source::disk::volume::{Volume, file_name};
 
-/// Entries of one folder; a damaged one may have no end.
+/// Entries of one directory; a damaged one may have no end.
 const MOST_ENTRIES: usize = 20_000;
 
 pub(super) struct Fat(RefCell<fatfs::FileSystem<Reader>>);
@@ -63,7 +63,7 @@ impl Fat {
     }
 }
 
-/// A path, and whether it is a folder.
+/// A path, and whether it is a directory.
 type Node = (String, bool);
 
 impl Inodes for Fat {

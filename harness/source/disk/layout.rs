@@ -34,7 +34,7 @@ const IMAGES: [&str; 19] = [
     "vmlinuz.efi",
 ];
 
-/// Folders of modules, in front of the release: usual ones; a partition that is mounted at `/usr`, as Flatcar's; Bottlerocket; OSTree.
+/// Directories of modules, in front of the release: usual ones; a partition that is mounted at `/usr`, as Flatcar's; Bottlerocket; OSTree.
 const MODULES: [&str; 5] = [
     "usr/lib/modules",
     "lib/modules",
@@ -74,7 +74,7 @@ pub(super) fn images(system: &dyn FileSystem) -> io::Result<Vec<Found>> {
     Ok(found)
 }
 
-/// What a file says of its release; if it says nothing, what its name or its folder does.
+/// What a file says of its release; if it says nothing, what its name or its directory does.
 fn release(system: &dyn FileSystem, path: &str) -> io::Result<Option<String>> {
     let mut head = Window::new(0, HEAD);
     if !system.copy(path, HEAD as u64, &mut head)? {
@@ -114,7 +114,7 @@ pub(super) fn configs(found: &Found) -> Vec<String> {
     paths
 }
 
-/// The folder with the modules of a release.
+/// The directory with the modules of a release.
 pub(super) fn modules(system: &dyn FileSystem, release: &str) -> io::Result<Option<String>> {
     for folder in MODULES {
         // What a release is called may look like a pattern.

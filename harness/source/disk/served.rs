@@ -140,7 +140,7 @@ fn fetch_pinned(
     }
 }
 
-/// The image that the server has now. `work` is a folder for texts about it.
+/// The image that the server has now. `work` is a directory for texts about it.
 fn fetch_newest(request: &Request<'_>, image: &ServedImage, work: &Path) -> Result<ServedFile, StoreError> {
     let version = image.newest.as_ref().map(|newest| newest_version(request, newest, work)).transpose()?;
     let of_version = |url: &str| of_version(url, version.as_deref());

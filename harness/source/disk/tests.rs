@@ -97,7 +97,7 @@ fn expect_files(name: &str, system: &dyn FileSystem) {
     assert_eq!(files, expected.map(|(path, length)| (path.to_owned(), length)), "{name}");
 }
 
-/// Checks links and a large folder, which FAT and small images lack.
+/// Checks links and a large directory, which FAT and small images lack.
 fn expect_links(name: &str, system: &dyn FileSystem) {
     expect_content(name, system, "boot/vmlinuz", &text(100));
     expect_content(name, system, "lib/modules/6.1.0/kernel/a/b/c.ko", &text(5000));
@@ -141,7 +141,7 @@ fn every_file_system_gives_the_same_files() {
     expect_files("fat", &*fat[0]);
 }
 
-/// No tool makes a file of many extents without a kernel, so that one is given a tree in the place of its list.
+/// No tool makes a file of many extents without a kernel, so that one is given a tree instead of its list.
 #[test]
 fn xfs_extents_in_a_tree_are_read() {
     let be64 = |bytes: &[u8], at: usize| u64::from_be_bytes(*bytes[at..].first_chunk().unwrap());
@@ -152,7 +152,7 @@ fn xfs_extents_in_a_tree_are_read() {
     let (high, low) = (be64(&bytes, fork), be64(&bytes, fork + 8));
     let (address, count) = ((high & 0x1ff) << 43 | low >> 21, low & 0x1f_ffff);
     assert_eq!(count, 74, "one extent holds the file");
-    // Two leaves, in blocks of the first group that nobody uses.
+    // Two leaves, in blocks of the first group that no one uses.
     let mut free = (0..bytes.len() / BLOCK).filter(|at| bytes[at * BLOCK..][..BLOCK].iter().all(|byte| *byte == 0));
     let leaves = [free.next().unwrap(), free.next().unwrap()];
     for (leaf, (offset, count)) in leaves.iter().zip([(0, 30), (30, count - 30)]) {

@@ -1,4 +1,4 @@
-//! [`FileSystem`]: folders and files of an image by their paths. Readers of file systems implement [`Inodes`], and get it by that.
+//! [`FileSystem`]: directories and files of an image by their paths. Readers of file systems implement [`Inodes`], and get it by that.
 
 use std::io::{self, Write};
 
@@ -8,9 +8,9 @@ use crate::source::archive::tarball::damaged;
 const MOST_LINKS: usize = 40;
 /// No target of a link is longer.
 pub(super) const LINK_LIMIT: u64 = 4096;
-/// Files of one folder, or of a tree, that are listed.
+/// Files of one directory, or of a tree, that are listed.
 pub(super) const MOST_ENTRIES: usize = 200_000;
-/// Folders within folders that are gone into.
+/// Directories within directories that are gone into.
 const MOST_DEPTH: usize = 32;
 
 /// What an inode is.
@@ -19,7 +19,7 @@ pub(super) enum Kind {
     Folder,
     File,
     Link,
-    /// A device, a socket and the like.
+    /// A device, a socket and similar.
     Other,
 }
 
@@ -40,12 +40,12 @@ pub(super) trait Inodes {
     /// How an inode is called.
     type Node: Clone;
 
-    /// The folder at the top.
+    /// The directory at the top.
     fn top(&self) -> Self::Node;
 
     fn kind(&self, node: &Self::Node) -> io::Result<Kind>;
 
-    /// What a folder holds, at most [`MOST_ENTRIES`].
+    /// What a directory holds, at most [`MOST_ENTRIES`].
     fn entries(&self, folder: &Self::Node) -> io::Result<Vec<(String, Self::Node)>>;
 
     /// Writes the first bytes of a file or of the target of a link, at most `limit`.
@@ -54,13 +54,13 @@ pub(super) trait Inodes {
 
 /// A file system in an image, which is only read. Links never leave it.
 pub(super) trait FileSystem {
-    /// Names in a folder, in order; none if there is no such folder.
+    /// Names in a directory, in order; none if there is no such directory.
     fn names(&self, folder: &str) -> io::Result<Vec<String>>;
 
     /// Writes the first bytes of a file, at most `limit`, and says whether there is such a file.
     fn copy(&self, file: &str, limit: u64, out: &mut dyn Write) -> io::Result<bool>;
 
-    /// Calls `take` for each file below a folder, with its path from there and what writes it. Links are passed over.
+    /// Calls `take` for each file below a directory, with its path from there and what writes it. Links are passed over.
     fn each_file(&self, folder: &str, take: &mut TakeFile<'_>) -> io::Result<()>;
 }
 

@@ -113,7 +113,7 @@ impl Block {
     }
 }
 
-/// The name if it is one of a file in a folder.
+/// The name if it is one of a file in a directory.
 pub(super) fn file_name(bytes: &[u8]) -> Option<String> {
     let name = std::str::from_utf8(bytes).ok()?;
     let is_plain = !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']);

@@ -15,7 +15,7 @@ use crate::source::disk::volume::{Block, Volume};
 /// big times, "needs repair", large extent counters, exchanged ranges, parent pointers, and the metadata directory.
 const KNOWN_INCOMPAT: u32 = 0x1ff;
 const INCOMPAT_FTYPE: u32 = 1;
-/// Version 4 has the kind of files in folders by this bit of `sb_features2`.
+/// Version 4 has the kind of files in directories by this bit of `sb_features2`.
 const FEATURES2_FTYPE: u32 = 0x200;
 /// Set in an inode whose count of extents has 64 bits.
 const LARGE_COUNTERS: u64 = 1 << 4;
@@ -26,7 +26,7 @@ const LINK_HEADER: usize = 56;
 
 pub(super) struct Xfs {
     volume: Volume,
-    /// Bytes in a block, and in one of a folder.
+    /// Bytes in a block, and in one of a directory.
     block: u64,
     folder_block: u64,
     /// Blocks in an allocation group, and their number as bits of an address.

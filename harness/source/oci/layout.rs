@@ -1,4 +1,4 @@
-//! [`layers`]: an image that lies in files: a folder in OCI's layout, or what `docker save` wrote.
+//! [`layers`]: an image that lies in files: a directory in OCI's layout, or what `docker save` wrote.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,13 +10,13 @@ use crate::checksum;
 use crate::source::archive::tarball::{damaged, inside};
 use crate::source::oci::document::{Document, Layer, Unusable, check_config};
 
-/// What says that a folder is in OCI's layout.
+/// What says that a directory is in OCI's layout.
 pub(crate) const MARK: &str = "oci-layout";
 /// What describes its images.
 pub(in crate::source) const INDEX: &str = "index.json";
 /// What describes those of `docker save`, where OCI's layout is not.
 const SAVED: &str = "manifest.json";
-/// Nobody puts indexes into one another more often.
+/// No one puts indexes into one another more often.
 const MOST_INDEXES: usize = 4;
 /// No description is larger.
 const DESCRIPTION_LIMIT: u64 = 8 << 20;
@@ -35,7 +35,7 @@ pub(in crate::source) fn is_of_image(path: &str) -> bool {
     path == MARK || is_description || path.starts_with("blobs/sha256/") || path.ends_with("/layer.tar")
 }
 
-/// The layers of the image for this machine with their files, the lowest first; `None` if the folder is no image.
+/// The layers of the image for this machine with their files, the lowest first; `None` if the directory is no image.
 ///
 /// # Errors
 /// `InvalidData` for an image that is damaged or of no use, anything else for trouble with the files.
@@ -108,7 +108,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder in OCI's layout, with one layer; `docker save` has an index without a platform.
+    /// A directory in OCI's layout, with one layer; `docker save` has an index without a platform.
     fn layout(platform: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("blobs/sha256")).unwrap();

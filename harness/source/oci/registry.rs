@@ -79,7 +79,7 @@ impl<'a> Registry<'a> {
         self.text(&format!("manifests/{tag}"), None).map(|text| checksum::of_bytes(&text))
     }
 
-    /// Fetches a blob to the folder for downloads, unless it is there.
+    /// Fetches a blob to the directory for downloads, unless it is there.
     pub fn blob(&mut self, digest: &str) -> Result<PathBuf, StoreError> {
         let file = self.request.store.downloads().join(digest);
         let step = self.request.step;
@@ -163,7 +163,7 @@ impl<'a> Registry<'a> {
     }
 }
 
-/// Where to ask for a repository: Docker's registry is reached by another name, and has its own images in a folder.
+/// Where to ask for a repository: Docker's registry is reached by another name, and has its own images in a directory.
 fn address<'r>(registry: &'r str, repository: &'r str) -> (&'r str, Cow<'r, str>) {
     match registry {
         "docker.io" | "index.docker.io" if repository.contains('/') => ("registry-1.docker.io", repository.into()),

@@ -191,6 +191,6 @@ pub(super) fn data<'a>(package: &'a [u8], listed: &Listed) -> io::Result<&'a [u8
 /// A package, mapped into memory.
 pub(super) fn mapped(package: &Path) -> io::Result<memmap2::Mmap> {
     let file = File::open(package)?;
-    // SAFETY: the file was moved to a folder of this request before, and nothing writes there meanwhile.
+    // SAFETY: the file was moved to a directory of this request before, and nothing writes there meanwhile.
     unsafe { memmap2::Mmap::map(&file) }
 }

@@ -100,7 +100,7 @@ impl Packages<'_> {
         let sha256 = listed.digest.as_ref().and_then(|digest| digest.sha256());
         let mut failure = None;
         for base in &state.bases {
-            // That of a database of Arch is the folder that it lies in.
+            // That of a database of Arch is the directory that it lies in.
             let folder = match self.repository.format {
                 RepositoryFormat::Pacman => base.rsplit_once('/').map_or(base.as_str(), |(folder, _)| folder),
                 _ => base,

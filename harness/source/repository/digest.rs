@@ -8,7 +8,7 @@ use sha2::{Sha256, Sha512};
 
 use crate::bytes::hex;
 
-/// A checksum that nobody can forge.
+/// A checksum that no one can forge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Digest {
     Sha256(String),

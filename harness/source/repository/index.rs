@@ -144,7 +144,7 @@ impl<'a> Index<'a> {
         Err(failure.unwrap_or_else(|| request.unavailable("it has no mirrors".to_owned(), "name another repository")))
     }
 
-    /// Keeps others from putting a new index in the place of the one that is read.
+    /// Keeps others from putting a new index instead of the one that is read.
     fn take(&self) -> Result<fs::File, StoreError> {
         let mut waiting = || (self.request.step)("waiting for the index of a repository".to_owned());
         self.request.store.locks.take(&format!("repository-{}", self.id()), &mut waiting)
@@ -160,7 +160,7 @@ impl<'a> Index<'a> {
         };
         let mut listed = match listed {
             Err(error) if error.kind() == ErrorKind::InvalidData => {
-                // It is fetched anew by the next run.
+                // It is fetched again by the next run.
                 let _ = fs::remove_file(path.with_file_name(STATE));
                 let address = shown(self.repository.addresses[self.at].text());
                 return Err(StoreError::Corrupt {

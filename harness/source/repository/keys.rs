@@ -20,7 +20,7 @@ use crate::store::error::{IoContext, StoreError};
 /// No keyring of a distribution is as large.
 const LARGEST: u64 = 16 << 20;
 const DEADLINE: Duration = Duration::from_secs(120);
-/// Files in a folder of keys.
+/// Files in a directory of keys.
 const MOST_KEYS: usize = 64;
 const BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
 const END: &str = "-----END PGP PUBLIC KEY BLOCK-----";
@@ -148,7 +148,7 @@ impl Keys {
     ) -> Result<Result<(), String>, StoreError> {
         let Some(keyring) = self.files.first() else { return Ok(Err("the keyring is empty".to_owned())) };
         let mut gpgv = Command::new("gpgv");
-        // Its home folder would be the user's, with options and keys of his own.
+        // Its home directory would be the user's, with options and keys of his own.
         gpgv.arg("--homedir").arg(keyring.with_file_name("home"));
         gpgv.args(["--status-fd", "1", "--keyring"]).arg(keyring).arg(signature).arg(data);
         let done = finish(request, &mut gpgv, "gpgv")?;

@@ -11,7 +11,7 @@ pub(super) struct Listed {
     /// With its epoch, if that is not zero.
     pub version: String,
     pub arch: String,
-    /// Its file, from the folder of the repository.
+    /// Its file, from the directory of the repository.
     pub location: String,
     pub digest: Option<Digest>,
     /// Its OpenPGP signature, where the index has it.

@@ -23,7 +23,7 @@ const INDEX: &str = "repodata/repomd.xml";
 /// Where a repository is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mirrors {
-    /// Folders, without a slash at the end; of `pacman` databases.
+    /// Directories, without a slash at the end; of `pacman` databases.
     pub bases: Vec<String>,
     /// What `repomd.xml` may be; empty if anything.
     pub digests: Vec<Digest>,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Where nobody listens.
+/// Where no one listens.
 const MIRROR: &str = "http://127.0.0.1:1/mainline";
 
 /// Fetches a kernel whose own source cannot be reached, and whose fallbacks are images called so.

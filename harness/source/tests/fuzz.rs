@@ -1,4 +1,4 @@
-//! Readers of packages, archives and BTF in files, on bytes that nobody wrote.
+//! Readers of packages, archives and BTF in files, on bytes that no one wrote.
 
 use std::io::{Cursor, Read};
 
@@ -12,7 +12,7 @@ use crate::source::archive::{bounded::UnpackRoom, compression::unpacked, deb, rp
 const FILES: [(&str, &[u8]); 3] =
     [("./boot/vmlinuz-1", b"\x7fELF kernel"), ("./boot/link", b"-> vmlinuz-1"), ("./a/b/c", &[7; 3000])];
 
-/// The names in a folder and those below.
+/// The names in a directory and those below.
 fn names(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -24,7 +24,7 @@ fn names(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A file with the input, and a folder to unpack into, beside which nothing may appear.
+/// A file with the input, and a directory to unpack into, beside which nothing may appear.
 fn unpack(name: &str, seeds: &[Vec<u8>], each: impl Fn(&Path, &Path)) {
     let fixture = Fixture::new();
     fuzz(name, seeds, |bytes| {

@@ -20,7 +20,7 @@ fn page(names: &[&str]) -> Vec<u8> {
     format!("<a href=\"../\">up</a>\n{}", links.collect::<String>()).into_bytes()
 }
 
-/// Puts a version on the shelf: image, modules with the config, and headers, which nobody needs.
+/// Puts a version on the shelf: image, modules with the config, and headers, which no one needs.
 fn add(shelf: &Shelf, version: &str, folder: &str) {
     let number = version.trim_start_matches('v');
     let release = format!("{number}-generic");
@@ -135,7 +135,7 @@ fn version_that_is_named_is_taken_and_checked() {
         archive.fixture.store().newest_version(&archive.spec("v6.6.9"), &archive.fixture.lock(), &quiet).unwrap(),
         None
     );
-    // One that was packed anew is another kernel.
+    // One that was packed again is another kernel.
     fs::remove_dir_all(archive.fixture.path("store")).unwrap();
     let mut all = archive.shelf.lock().unwrap();
     let name = "linux-image-unsigned-6.6.9-generic_6.6.9.2026_amd64.deb";

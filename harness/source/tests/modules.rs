@@ -120,7 +120,7 @@ fn modules_of_an_image_on_this_machine_are_where_its_table_says() {
     assert!(found(&with(None)).unwrap_err().contains("`modules = \"FOLDER\"` says where they are"));
     let named = with(Some(fixture.path("modules")));
     assert_eq!(found(&named), Ok(module.clone()));
-    // A module that is built anew is another kernel to the store.
+    // A module that is built again is another kernel to the store.
     let other = [module.as_slice(), b"another build"].concat();
     fixture.write("modules/kernel/fs/xfs.ko", &other);
     assert_eq!(found(&named), Ok(other));

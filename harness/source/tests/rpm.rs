@@ -131,7 +131,7 @@ fn a_package_that_is_not_what_it_should_be_is_refused() {
     let error = fixture.fetch(&repository).unwrap_err();
     assert!(!error.is_unavailable());
     reasons.push(error.to_string().split("its sha256").next().unwrap().replace(&fixture.site.url(""), "SITE"));
-    // An index that names it, and a package that is signed by somebody else, whose payload was changed, or that is another one.
+    // An index that names it, and a package that is signed by someone else, whose payload was changed, or that is another one.
     let other = Signer::new();
     let files: [(&str, &[u8]); 1] = [("./lib/modules/x/vmlinuz", b"x")];
     let mut changed = whole.clone();

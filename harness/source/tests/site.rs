@@ -1,4 +1,4 @@
-//! [`Site`]: a web server on loopback with files of a test; [`Signer`]: somebody with an OpenPGP key.
+//! [`Site`]: a web server on loopback with files of a test; [`Signer`]: someone with an OpenPGP key.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -57,7 +57,7 @@ impl Site {
     }
 }
 
-/// Somebody with an OpenPGP key of their own.
+/// Someone with an OpenPGP key of their own.
 pub struct Signer {
     home: tempfile::TempDir,
 }

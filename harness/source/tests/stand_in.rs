@@ -1,4 +1,4 @@
-//! [`Repository`]: stand-ins for `apt-get` and `apt-cache` that serve packages from a folder.
+//! [`Repository`]: stand-ins for `apt-get` and `apt-cache` that serve packages from a directory.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -34,7 +34,7 @@ show) shift; awk -v names=" $* " 'BEGIN { RS = ""; ORS = "\n\n" } index(names, "
 esac
 "#;
 
-/// A folder with a mirror and the programs that serve it.
+/// A directory with a mirror and the programs that serve it.
 pub struct Repository {
     folder: tempfile::TempDir,
 }

@@ -144,7 +144,7 @@ fn one_of_another_host_is_kept_until_a_third_comes() {
     let upgraded = key_with(|key| &mut key.host, "10.0.3");
     assert_eq!(said(&upgraded), ["the snapshot does not fit: QEMU has changed"]);
     let second = fixture.make(&upgraded).folder.clone();
-    // Who goes back and forth between two versions makes no snapshot anew.
+    // Who goes back and forth between two versions makes no snapshot again.
     for _ in 0..2 {
         assert_eq!(sound(fixture.find(&key())).folder, first);
         assert_eq!(sound(fixture.find(&upgraded)).folder, second);
@@ -190,7 +190,7 @@ fn damage_is_found_and_named() {
         let path = fixture.make(&key()).file(file);
         damage(&path);
         assert_eq!(fixture.flaw(&key()), format!("the snapshot was removed: {reason}"));
-        // It can be made anew, and is as good as the first.
+        // It can be made again, and is as good as the first.
         drop(fixture.make(&key()));
         sound(fixture.find(&key()));
         assert!(fixture.temporary().is_empty());
@@ -292,7 +292,7 @@ fn a_maker_that_fails_leaves_the_place_to_the_next() {
     let Shelf::Empty(place) = fixture.find(&key()).shelf else { panic!("was not made") };
     let half = place.folder();
     fs::write(half.join("ram"), "half").unwrap();
-    // While it lives nobody sweeps it, and nobody takes it for a snapshot.
+    // While it lives no one sweeps it, and no one takes it for a snapshot.
     fixture.another();
     assert!(half.join("ram").exists() && fixture.store.snapshots().unwrap().is_empty());
     drop(place);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 
-/// A folder with the file that remembers.
+/// A directory with the file that remembers.
 struct Memory(tempfile::TempDir);
 
 impl Memory {
@@ -54,7 +54,7 @@ fn kvm_that_was_asked_for_is_never_replaced_by_emulation() {
         "{}",
         error.hint()
     );
-    // A folder cannot be opened for writing, not even by root.
+    // A directory cannot be opened for writing, not even by root.
     choose(memory.0.path(), Choice::Kvm).expect_err("it is no device");
     let device = memory.0.path().join("device");
     fs::write(&device, "").expect("writes");

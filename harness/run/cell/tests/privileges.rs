@@ -21,7 +21,7 @@ fn has(names: &[&str]) -> LoadingPrivileges {
     LoadingPrivileges::Capabilities(names.iter().map(|name| (*name).to_owned()).collect())
 }
 
-/// What a guest says of a search for what `b` needs: CAP_BPF and CAP_PERFMON. It ends with a token that nobody can have.
+/// What a guest says of a search for what `b` needs: CAP_BPF and CAP_PERFMON. It ends with a token that no one can have.
 fn search() -> Vec<GuestMessage> {
     // None; all four; without each of them; the two that are needed.
     let loaded = [false, true, false, false, true, true, true];

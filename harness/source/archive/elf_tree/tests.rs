@@ -1,6 +1,6 @@
 use super::*;
 
-/// An entry of an archive: its path, and an ELF file with this mark, a link, a folder, or bytes.
+/// An entry of an archive: its path, and an ELF file with this mark, a link, a directory, or bytes.
 enum What<'a> {
     Elf(&'a str),
     Bytes(&'a [u8]),
@@ -38,7 +38,7 @@ fn archive(entries: &[(&str, What<'_>)]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-/// The files below a folder with their marks.
+/// The files below a directory with their marks.
 fn files(root: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![root.to_owned()];
@@ -85,19 +85,19 @@ fn what_a_layer_hides_is_gone() {
     let all = |upper| layered(&[lower, upper]).unwrap();
     assert_eq!(all(&[("a/.wh.x.o", Bytes(b""))]), ["a/y.o=1", "b/z.o=1", "c.o=1"]);
     assert_eq!(all(&[(".wh.a", Bytes(b""))]), ["b/z.o=1", "c.o=1"]);
-    // An opaque folder hides what lower layers have, and nothing of its own layer, wherever it stands there.
+    // An opaque directory hides what lower layers have, and nothing of its own layer, wherever it stands there.
     let own = all(&[("a/new.o", Elf("2")), ("a/.wh..wh..opq", Bytes(b""))]);
     assert_eq!(own, ["a/new.o=2", "b/z.o=1", "c.o=1"]);
-    // A file that is written anew by the layer that takes it away.
+    // A file that is written again by the layer that takes it away.
     assert_eq!(all(&[("c.o", Elf("2")), (".wh.c.o", Bytes(b""))])[3], "c.o=2");
-    // Replaced: by another one, by what is no ELF file, by a link, by a folder, and a folder by a file.
+    // Replaced: by another one, by what is no ELF file, by a link, by a directory, and a directory by a file.
     assert_eq!(all(&[("c.o", Elf("2"))]), ["a/x.o=1", "a/y.o=1", "b/z.o=1", "c.o=2"]);
     assert_eq!(all(&[("c.o", Bytes(b"text"))]).len(), 3);
     assert_eq!(all(&[("c.o", Symlink("a/x.o"))]).len(), 3);
     assert_eq!(all(&[("c.o", Folder)]).len(), 3);
     assert_eq!(all(&[("c.o/d.o", Elf("2"))])[3], "c.o/d.o=2");
     assert_eq!(all(&[("a", Symlink("b"))]), ["b/z.o=1", "c.o=1"]);
-    // A folder that is there again keeps what it has.
+    // A directory that is there again keeps what it has.
     assert_eq!(all(&[("a", Folder)]).len(), 4);
     assert_eq!(all(&[("hard.o", Link("c.o"))])[3..], ["c.o=1", "hard.o=1"]);
     assert_eq!(all(&[(".wh..wh.aufs", Bytes(b"")), (".wh.none", Bytes(b""))]).len(), 4);

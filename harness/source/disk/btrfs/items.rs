@@ -17,7 +17,7 @@ const ITEM: usize = 25;
 const POINTER: usize = 33;
 /// Trees are never higher.
 const MOST_LEVELS: u8 = 8;
-/// Nodes that one look-up reads; a file of a gigabyte in compressed pieces takes some fifty, a folder of 200,000 files a thousand.
+/// Nodes that one look-up reads; a file of a gigabyte in compressed pieces takes some fifty, a directory of 200,000 files a thousand.
 const MOST_NODES: usize = 1 << 13;
 
 /// What items are ordered by.

@@ -1,4 +1,4 @@
-//! [`entries`]: what a folder of XFS holds, in whichever of its forms.
+//! [`entries`]: what a directory of XFS holds, in whichever of its forms.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use crate::source::archive::tarball::damaged;
 use crate::source::disk::tree::{Kind, MOST_ENTRIES};
 use crate::source::disk::volume::Block;
 
-/// The most that the entries of a folder may take; its indexes lie far behind.
+/// The most that the entries of a directory may take; its indexes lie far behind.
 const MOST_BYTES: u64 = 64 << 20;
 /// Marks what was an entry.
 const FREE: u16 = 0xffff;
@@ -26,7 +26,7 @@ pub(super) fn entries(xfs: &Xfs, inode: &Inode) -> io::Result<Vec<(String, u64)>
     }
     let step = xfs.folder_block / xfs.block;
     for extent in extents::of(xfs, inode)? {
-        // A block of a folder may have several blocks of the file system, and these lie side by side.
+        // A block of a directory may have several blocks of the file system, and these lie side by side.
         let mut within = 0;
         while within + step <= extent.count && (extent.offset + within).saturating_mul(xfs.block) < inode.size {
             let block = xfs.volume.block(xfs.place(extent.address + within)?, xfs.folder_block)?;
@@ -57,12 +57,12 @@ fn short(xfs: &Xfs, fork: &Block, found: &mut Vec<(String, u64)>) -> io::Result<
     Ok(())
 }
 
-/// Entries of one block of a folder.
+/// Entries of one block of a directory.
 fn of_block(xfs: &Xfs, block: &Block, found: &mut Vec<(String, u64)>) -> io::Result<()> {
     let (start, end) = match block.bytes(0, 4)? {
         b"XD2D" => (16, block.0.len()),
         b"XDD3" => (64, block.0.len()),
-        // The only block of a folder ends with its index.
+        // The only block of a directory ends with its index.
         magic @ (b"XD2B" | b"XDB3") => {
             let tail = block.0.len().saturating_sub(8);
             let index = usize::try_from(block.be32(tail)?).map_err(damaged)?.saturating_mul(8);

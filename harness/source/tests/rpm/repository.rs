@@ -128,7 +128,7 @@ impl Fixture {
         self.publish_as("/os", |xml| ("primary.xml.gz", gzip(xml)));
     }
 
-    /// Writes packages and index to a folder of the site.
+    /// Writes packages and index to a directory of the site.
     pub fn publish_as(&self, base: &str, pack: impl Fn(&[u8]) -> (&'static str, Vec<u8>)) {
         let mut xml = format!("<?xml version=\"1.0\"?><metadata packages=\"{}\">", self.packages.len());
         for (name, version, bytes) in &self.packages {
