@@ -71,7 +71,7 @@ fn objects_load_as_their_loaders_load_them() {
     ] {
         assert!(changes.iter().any(|known| *known == change), "{changes:?}");
     }
-    // The value is that of the given types, and nothing is told of the kernels'.
+    // The value is that of the given types, and nothing is said of the kernels'.
     for cell in record.cells.iter().filter(|cell| cell.object == "btf") {
         let resolved = cell.relocations.iter().find_map(|relocation| match relocation.outcome {
             RelocationOutcome::Resolved { new, .. } => Some(new),

@@ -1,4 +1,4 @@
-//! Kernel modules that the user gives: of another kernel, changed, unsigned, without what they need. Each is told in the kernel's words or before
+//! Kernel modules that the user gives: of another kernel, changed, unsigned, without what they need. Each is reported in the kernel's words or before
 //! a guest is booted, and never held against the object. Needs `make programs`, virtme-ng, QEMU and the kernels.
 
 #[path = "common/need.rs"]

@@ -1,4 +1,4 @@
-//! What came up on a real kernel, what its config rules out beforehand, and what is said of a boot that fails.
+//! What is active on a real kernel, what its config rules out beforehand, and what is said of a boot that fails.
 
 #![allow(clippy::unwrap_used)]
 

@@ -79,7 +79,7 @@ fn a_failure_is_seen_again_from_its_run_and_from_its_bundle() {
     expect_output(&ran, &["failing/naive on 5.10 (", "reproduced: same verdict and cause as in the run of "]);
     other.expect_nothing_left();
 
-    // An object that was changed is told, and what became of it.
+    // An object that was changed is reported, and what became of it.
     fs::copy(object("five"), &failing).unwrap();
     let ran = repro(&lab, &[&run, "5.10", "failing", "one"]);
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);

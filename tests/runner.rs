@@ -81,7 +81,7 @@ fn what_cannot_run_is_told_before_anything_boots() {
     write_executable(Path::new(&bpf), &fs::read(object("plain")).unwrap());
     refused(&[&bpf], 126, "is a BPF object, not an executable");
     refused(&[&script(&lab, "script", "#!/no/such/shell\n")], 126, "needs the interpreter `/no/such/shell`");
-    // Trouble of corematrix' own has a code that no test has.
+    // A failure of corematrix has a code that no test has.
     let mut wrong = Command::new(env!("CARGO_BIN_EXE_corematrix"));
     assert_eq!(wrong.args(["runner", "--no-such-option"]).output().unwrap().status.code(), Some(125));
 }

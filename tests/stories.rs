@@ -68,7 +68,7 @@ fn every_kernel_treats_every_program_as_its_story_says() {
 }
 
 /// Programs that load and read wrong data are flagged exactly where the kernel's BTF says that they do, others never. Where a
-/// program loads and the BTF of other kernels lacks its field, the failure there is told, too.
+/// program loads and the BTF of other kernels lacks its field, the failure there is reported, too.
 fn dangers(book: &Book, record: &RunRecord, kernels: &[(usize, KernelFacts)], differences: &mut Vec<String>) {
     for story in &book.story {
         let Some(object) = record.objects.iter().position(|object| object.name == story.object) else { continue };

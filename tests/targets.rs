@@ -45,7 +45,7 @@ fn programs_are_loaded_for_functions_of_others_and_attached() {
         let found = of("nowhere");
         let what = (found.verdict, found.cause);
         assert_eq!(what, (Verdict::AttachTargetMissing, Some(Cause::MissingAttachTarget)), "{:?}", found.reason);
-        // Its target fails, which is told of the target alone.
+        // Its target fails, which is reported of the target alone.
         let found = of("of_broken");
         let what = (found.verdict, found.cause);
         assert_eq!(what, (Verdict::HarnessLimit, Some(Cause::TargetNotLoaded)), "{:?}", found.reason);

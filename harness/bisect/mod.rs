@@ -22,7 +22,7 @@ pub enum Tried {
     Good,
     /// It fails.
     Bad,
-    /// Nothing is known: the kernel cannot be had, does not boot, or the harness failed.
+    /// Nothing is known: the kernel is unavailable, does not boot, or the harness failed.
     Skipped,
 }
 

@@ -82,7 +82,7 @@ struct Side<'a> {
     cell: &'a CellRecord,
 }
 
-/// Adds a difference; the same on another kernel, or of another program on the same kernels, is not told twice.
+/// Adds a difference; the same on another kernel, or of another program on the same kernels, is not reported twice.
 fn add(all: &mut Vec<LoaderDifference>, new: LoaderDifference) {
     if let Some(known) = all.iter_mut().find(|known| known.of == new.of && known.sides == new.sides) {
         known.kernels.extend(new.kernels);

@@ -39,7 +39,7 @@ pub(super) struct Flow {
 /// What a branch compares an answer with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BranchComparison {
-    /// Seen from the answer; `None` if the operands do not tell.
+    /// Seen from the answer; `None` if the operands do not show it.
     pub test: Option<Test>,
     /// `None` for something that is no constant.
     pub with: Option<u64>,

@@ -16,7 +16,7 @@ use super::libraries::{GLIBC, Libraries};
 /// The kernel reads no more of a script's first line.
 const LONGEST_FIRST_LINE: u64 = 256;
 
-/// A program that a guest can run, as far as that can be told without one.
+/// A program that a guest can run, as far as that can be known without one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executable {
     /// The file, without links.

@@ -184,7 +184,7 @@ fn attributes(found: &std::fs::Metadata) -> Vec<u8> {
     let parts = [found.atime_nsec(), found.mtime_nsec(), found.ctime_nsec()].map(nanoseconds);
     let links = u32::try_from(found.nlink()).unwrap_or(u32::MAX);
     body.extend(words(&parts));
-    // Devices are not to be had through the view.
+    // Devices are not available through the view.
     body.extend(words(&[found.mode(), links, found.uid(), found.gid(), 0, 4096, 0]));
     body
 }

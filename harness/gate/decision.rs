@@ -72,7 +72,7 @@ pub enum Rule {
     InstructionsGrew,
     /// A program uses more of the instruction limit than it may, or how much it uses is not known.
     TooManyInstructions,
-    /// A run takes longer than it may beside the baseline, or that cannot be told.
+    /// A run takes longer than it may beside the baseline, or that is unknown.
     RunCost,
     /// An object that loads reads wrong data or cannot attach where it did not before.
     NewDanger,

@@ -30,7 +30,7 @@ const TEST_RUNS: u32 = 400;
 /// How often a round pulls the triggers.
 const PULLS: usize = 4;
 
-/// Measures a program that loads, in another process, and tells of it.
+/// Measures a program that loads, in another process, and reports it.
 pub fn measure(
     program: &str,
     baseline: &BaselineObject,

@@ -167,7 +167,7 @@ impl Judge<'_> {
             let what = "loaders other than libbpf are asked for programs, and the object has maps alone";
             return send(&GuestMessage::ProgramDone(unsupported(program, what)), &[]);
         }
-        // Where a log is to be had after a failure alone, the library makes room for a short one first.
+        // Where a log is given after a failure alone, the library makes room for a short one first.
         let full_at_once = self.request.full_logs && self.log_time == LogTime::First;
         let first_level = if full_at_once { ALL_STATES } else { STATISTICS };
         let mut tried = self.try_once(program, first_level, send)?;

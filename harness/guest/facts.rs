@@ -1,4 +1,4 @@
-//! [`look`]: reads what came up off the guest's own file systems. Nothing here takes time: of long lists only the start is read.
+//! [`look`]: reads what is active in the guest off its own file systems. Nothing here takes time: of long lists only the start is read.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -16,7 +16,7 @@ const TRACEFS: &str = "/sys/kernel/tracing";
 /// Of `statfs`, for a mounted BPF file system.
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 
-/// What came up.
+/// What is active in the guest.
 pub fn look() -> KernelFacts {
     let name = uname();
     let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();

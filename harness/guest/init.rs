@@ -32,7 +32,7 @@ pub fn memlock_at_boot() -> Rlimit {
     MEMLOCK.get().copied().unwrap_or(Rlimit { current: Some(64 << 10), maximum: Some(64 << 10) })
 }
 
-/// Mounts, modules, limits and loopback. Returns what could not be had and is not vital.
+/// Mounts, modules, limits and loopback. Returns what was unavailable and is not vital.
 pub fn set_up() -> Result<Vec<String>, String> {
     let mut notes = Vec::new();
     for (source, target, kind, options, vital) in MOUNTS {

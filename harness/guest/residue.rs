@@ -43,9 +43,9 @@ const FILES: [&str; 17] = [
     "/sys/module",
 ];
 
-/// More numbers of one kind, or names in one directory, are not told. They would be no state to go on from anyway.
+/// More numbers of one kind, or names in one directory, are not reported. They would be no state to go on from anyway.
 const MOST: usize = 4096;
-/// Longer content is told by its checksum.
+/// Longer content is sent as its checksum.
 const LONG: usize = 256;
 /// The kernel's own threads are children of this one.
 const KERNEL_THREADS: &str = "2";
@@ -61,7 +61,7 @@ pub fn look() -> GuestState {
     }
 }
 
-/// The numbers in use; `None` where the kernel does not tell.
+/// The numbers in use; `None` where the kernel does not say.
 fn ids(next: unsafe extern "C" fn(u32, *mut u32) -> i32) -> Option<Vec<u32>> {
     let mut found = Vec::new();
     let mut id = 0;

@@ -34,7 +34,7 @@ pub struct NoTarget {
 }
 
 impl Targets {
-    /// Loads them. Those that fail are told of where their programs are to load.
+    /// Loads them. Those that fail are reported where their programs are loaded.
     pub fn load(request: &Request<'_>, again: &mut dyn FnMut()) -> Targets {
         let mut targets = Targets::default();
         for one in &request.setup.targets {

@@ -147,7 +147,7 @@ impl<'t> Declaration<'_, 't> {
     fn modules(&self, reader: &mut TableReader<'t>) -> Option<ModuleChoice> {
         let (key, value) = self.section.table.get_key_value(MODULES)?;
         let is_path = self.section.table.get("source").and_then(|source| source.get_ref().as_str()) == Some("path");
-        // There anything else is the directory of all modules, or a mistake that is told there.
+        // There anything else is the directory of all modules, or a mistake that is reported there.
         if is_path && value.get_ref().as_array().is_none() {
             return None;
         }

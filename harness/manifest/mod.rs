@@ -106,7 +106,7 @@ pub struct KernelSpec {
     pub name: String,
     /// Where it comes from.
     pub source: Source,
-    /// Sources that stand in for it where it cannot be had, best first.
+    /// Sources that stand in for it where it is unavailable, best first.
     pub fallbacks: Vec<Source>,
     /// Which of its builds are kernels of their own in its place; its newest alone if nothing is said.
     pub builds: Option<Builds>,

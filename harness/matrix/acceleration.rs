@@ -27,7 +27,7 @@ pub(super) fn choose(
     let proof = vm::choose(options.accelerator, tools, memory, |patience| {
         say("checking KVM with a test boot".to_owned());
         let step = |step: String| say(format!("  {step}"));
-        // Those that the matrix needs are the likely ones to be had.
+        // Those that the matrix needs are the likely ones to be available.
         let needed = kernels.iter().filter(|spec| !spec.optional);
         let kernel = needed.chain(kernels.iter().filter(|spec| spec.optional)).find_map(|spec| {
             let stored = project.store.kernel(spec, &project.lock, options.offline, &step).ok()?;

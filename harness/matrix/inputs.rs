@@ -43,7 +43,7 @@ impl Project {
     /// that takes time.
     ///
     /// # Errors
-    /// An input is wrong, or a package or an image cannot be had.
+    /// An input is wrong, or a package or an image is unavailable.
     pub fn inputs(&self, paths: &[PathBuf], offline: bool, say: &dyn Fn(String)) -> Result<Inputs, MatrixError> {
         let way = Way { project: self, offline, say };
         let (mut places, mut suites, mut notices) = (Vec::new(), Vec::new(), Vec::new());

@@ -56,7 +56,7 @@ impl Project {
         for spec in self.manifest.select(selectors)? {
             if spec.builds.is_some() && self.lock.builds(&spec.name_with_builds()).is_none() {
                 match self.pin_builds(&spec, false, say) {
-                    // The run asks again for the kernel, and tells of it.
+                    // The run asks again for the kernel, and reports it.
                     Err(MatrixError::Store(error)) if error.is_unavailable() => {}
                     pinned => drop(pinned?),
                 }

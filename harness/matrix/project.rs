@@ -159,7 +159,7 @@ impl Project {
         has_none && spec.btf.is_none()
     }
 
-    /// What has to be done by hand before some of these kernels can be had: their disk images are not there.
+    /// What has to be done by hand before some of these kernels are available: their disk images are not there.
     pub fn to_be_fetched(&self, kernels: &[KernelSpec]) -> Vec<String> {
         let line = |spec: &KernelSpec| {
             let Source::Disk { disk: DiskImage::Path(disk), .. } = &spec.source else { return None };

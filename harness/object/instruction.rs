@@ -1,4 +1,4 @@
-//! [`NewInstruction`]: an instruction that older kernels refuse, told by its bytes.
+//! [`NewInstruction`]: an instruction that older kernels refuse, recognised by its bytes.
 
 use std::collections::BTreeSet;
 

@@ -155,7 +155,7 @@ impl Subject {
         answers
     }
 
-    /// By guard: whether its first side is picked; `None` where types do not tell, as of what a module may have.
+    /// By guard: whether its first side is picked; `None` where types do not show it, as of what a module may have.
     pub fn guards(&self, answers: &Answers) -> Vec<Option<bool>> {
         let is_open = |number: usize| {
             let guard = self.analysis.guards.get(number);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What came up. `None` and `false` mean that the kernel does not say or does not have it.
+/// What is active in the guest. `None` and `false` mean that the kernel does not say or does not have it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelFacts {
     /// `uname -r`.
@@ -103,7 +103,7 @@ impl KernelFacts {
         notes
     }
 
-    /// What came up as pairs of a name and a value, for people.
+    /// What is active as pairs of a name and a value, for people.
     pub fn rows(&self) -> Vec<(&'static str, String)> {
         let number = |number: Option<i64>| number.map_or("unknown".to_owned(), |number| number.to_string());
         let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();

@@ -55,7 +55,7 @@ pub enum HostMessage {
         programs: Vec<String>,
         /// Whether the whole verifier log is wanted of programs that load, too.
         full_logs: bool,
-        /// The programs of which it is wanted which instructions the verifier visited, since line info does not tell.
+        /// The programs of which it is wanted which instructions the verifier visited, since line info does not show it.
         visited: Vec<String>,
         /// What to set before it is prepared.
         setup: Box<ObjectSetup>,
@@ -77,7 +77,7 @@ pub enum HostMessage {
         /// Nanoseconds since 1970 in UTC.
         realtime_ns: u64,
     },
-    /// Tell what came up. Answered by [`GuestMessage::Facts`].
+    /// Report what is active. Answered by [`GuestMessage::Facts`].
     TellFacts,
     /// Tell what objects may leave behind. Answered by [`GuestMessage::State`].
     TellState,
@@ -232,7 +232,7 @@ pub enum GuestMessage {
         /// Time in the guest.
         took_ms: u64,
     },
-    /// What came up.
+    /// What is active in the guest.
     Facts(Box<KernelFacts>),
     /// What objects may leave behind.
     State(Box<GuestState>),

@@ -148,7 +148,7 @@ pub fn is_object_wide(warning: &str) -> bool {
     warning.starts_with("extern ") || is_missing_btf(warning)
 }
 
-/// Whether a warning is that the kernel's own BTF cannot be had.
+/// Whether a warning is that the kernel's own BTF is unavailable.
 pub fn is_missing_btf(warning: &str) -> bool {
     warning.starts_with("failed to find valid kernel BTF")
         || warning.starts_with("Error loading vmlinux BTF")

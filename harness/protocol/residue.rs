@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// What of a guest an object may have changed. Each part is read the same way every time, so that two of them can be compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestState {
-    /// Numbers of all BPF programs, maps, links and BTFs in the kernel; `None` where the kernel does not tell.
+    /// Numbers of all BPF programs, maps, links and BTFs in the kernel; `None` where the kernel does not say.
     pub bpf: BTreeMap<BpfKind, Option<Vec<u32>>>,
     /// Processes of user space but for the first, by their numbers.
     pub processes: BTreeMap<u32, String>,

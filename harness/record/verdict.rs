@@ -176,7 +176,7 @@ impl Verdict {
         }
     }
 
-    /// Whether it is worth a line where failures and gaps are told: neither a pass, nor something that was left out.
+    /// Whether it is worth a line where failures and gaps are shown: neither a pass, nor something that was left out.
     pub fn is_finding(self) -> bool {
         !self.is_pass() && !matches!(self, Verdict::NotRun | Verdict::Skipped)
     }

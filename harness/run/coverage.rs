@@ -1,4 +1,4 @@
-//! [`CoverageEvidence`]: gathers what guests tell of the programs that were loaded, for the proof of their guards.
+//! [`CoverageEvidence`]: gathers what guests report about the programs that were loaded, for the proof of their guards.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

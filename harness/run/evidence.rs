@@ -1,4 +1,4 @@
-//! [`CellEvidence`]: gathers what guests tell of an object's relocations and externs, and joins it with what the object asks for.
+//! [`CellEvidence`]: gathers what guests report about an object's relocations and externs, and joins it with what the object asks for.
 
 mod observed;
 

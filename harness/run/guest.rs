@@ -59,7 +59,7 @@ impl KernelContext<'_> {
     /// A guest for a command of the user, with the modules that were asked for by name, and what became of them.
     ///
     /// # Errors
-    /// Why they cannot be had, if it is that; as a lowercase fragment.
+    /// Why they are unavailable, if it is that; as a lowercase fragment.
     pub(super) fn command_machine(&self) -> Result<Result<(Machine, CellModules), String>, Ended> {
         let mut modules = self.modules.of_cell(&WantedNames::default(), self.view());
         if let Some(impossible) = modules.impossible {

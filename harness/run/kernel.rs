@@ -57,7 +57,7 @@ pub(super) struct KernelContext<'a> {
     view: StoredView<'a>,
     /// What modules it has.
     pub(super) modules: KernelModules<'a>,
-    /// What the kernel lacks, by its config and by what came up; known from the first guest on.
+    /// What the kernel lacks, by its config and by what is active in it; known from the first guest on.
     lacks: OnceLock<Vec<String>>,
     pub(super) common: &'a RunScope,
     events: Sender<Event>,
@@ -189,7 +189,7 @@ impl<'a> KernelContext<'a> {
         }
     }
 
-    /// What the kernel lacks, if the store knows what comes up in its guests.
+    /// What the kernel lacks, if the store knows what is active in its guests.
     pub(super) fn known_lacks(&self) -> &[String] {
         if self.lacks.get().is_none()
             && let Some(proof) = self.run.store.proof(&self.stored.identity, &self.standard.append)
@@ -203,7 +203,7 @@ impl<'a> KernelContext<'a> {
         vm::config_notes(&self.stored).into_iter().chain(proof.facts.notes()).collect()
     }
 
-    /// Adds what the kernel lacks to the guest's notes. The first guest is asked what came up, unless the store knows.
+    /// Adds what the kernel lacks to the guest's notes. The first guest is asked what is active in it, unless the store knows.
     fn proven(&self, mut machine: Machine, spec: &MachineSpec<'_>) -> Result<Machine, BootFailure> {
         if self.lacks.get().is_none() {
             let store = self.run.store;
@@ -251,7 +251,7 @@ impl<'a> KernelContext<'a> {
             let spec = MachineSpec { talkative: attempt > 1, ..self.machine_spec(shape, &stop) };
             let booted = match purpose {
                 Purpose::Serve => Machine::boot(&spec).and_then(|machine| self.proven(machine, &spec)),
-                // What came up is asked of the first guest that is restored: looking costs the kernel memory, up to 11 MiB, which
+                // What is active is asked of the first guest that is restored: looking costs the kernel memory, up to 11 MiB, which
                 // would be in the snapshot.
                 Purpose::Save => Machine::boot_to_snapshot(&spec),
             };

@@ -12,16 +12,16 @@ use crate::kernel_config::KernelConfig;
 use crate::object::btf::{Btf, Want};
 use crate::store::{ModuleIndex, Store, StoredKernel};
 
-/// Fetches what is not known of a kernel's modules; `None` if it cannot be had now.
+/// Fetches what is not known of a kernel's modules; `None` if it is unavailable now.
 type Learn<'a> = dyn Fn(&StoredKernel) -> Option<StoredKernel> + Send + Sync + 'a;
 
 /// What the store knows of a kernel. Everything is read once, when it is first asked for: most cells ask for nothing.
 pub(super) struct StoredView<'a> {
     stored: StoredKernel,
     store: &'a Store,
-    /// Fetches what is not known of the kernel's modules; `None` if it cannot be had now, and stays unknown.
+    /// Fetches what is not known of the kernel's modules; `None` if it is unavailable now, and stays unknown.
     learn: Box<Learn<'a>>,
-    /// Set once something could not be had that may be had another time.
+    /// Set once something was unavailable that may be available another time.
     unlearned: OnceLock<()>,
     /// What objects are relocated with.
     types: OnceLock<Option<Btf>>,
@@ -70,7 +70,7 @@ impl<'a> StoredView<'a> {
         self.types.get_or_init(read).as_ref()
     }
 
-    /// Whether something could not be had that a verdict may rest on, and that another run may have.
+    /// Whether something was unavailable that a verdict may rest on, and that another run may have.
     pub(super) fn is_unlearned(&self) -> bool {
         self.unlearned.get().is_some()
     }

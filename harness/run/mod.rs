@@ -186,7 +186,7 @@ fn run_kernel<'s>(
     }
 }
 
-/// Says that a kernel is out of the run since it cannot be had.
+/// Says that a kernel is out of the run since it is unavailable.
 fn fetch_failed(kernel: usize, error: &StoreError, events: &Sender<Event>) {
     // What the run was stopped before says so itself.
     if !matches!(error, StoreError::Stopped) {

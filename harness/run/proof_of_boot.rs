@@ -1,4 +1,4 @@
-//! [`prove`]: asks a guest what came up, and keeps that as the proof that its kernel boots.
+//! [`prove`]: asks a guest what is active in it, and keeps that as the proof that its kernel boots.
 
 use crate::protocol::facts::KernelFacts;
 use crate::protocol::{GuestMessage, HostMessage};
@@ -6,7 +6,7 @@ use crate::store::{ProofOfBoot, Store};
 use crate::timestamp;
 use crate::vm::{BootFailure, GuestLink, GuestLoss, Machine, MachineSpec};
 
-/// Asks the guest what came up, and keeps the answer in the store. `spec` is what the machine was made with.
+/// Asks the guest what is active in it, and keeps the answer in the store. `spec` is what the machine was made with.
 ///
 /// # Errors
 /// [`BootFailure`] if the guest does not answer, or is not what the store says; the machine is of no use then.

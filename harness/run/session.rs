@@ -136,7 +136,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// From now on nothing that comes of the cell is told or kept.
+    /// From now on nothing that comes of the cell is reported or kept.
     pub(super) fn begin_trial(&self) {
         *self.trial.borrow_mut() = Some(Trial::default());
     }
@@ -151,7 +151,7 @@ impl<'a> Session<'a> {
         self.trial.borrow_mut().take().unwrap_or_default()
     }
 
-    /// Tells and keeps what came of a cell that was judged on trial.
+    /// Reports and keeps what came of a cell that was judged on trial.
     pub(super) fn accept(&self, trial: Trial) {
         trial.events.into_iter().for_each(|event| self.send(event));
         if let Some(Kept { object, programs, outcome }) = trial.kept {

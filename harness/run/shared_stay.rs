@@ -71,7 +71,7 @@ pub(super) struct SharedStay<'a> {
     pristine: Option<GuestState>,
     /// Objects that the guest has seen.
     served: usize,
-    /// What came of objects in this guest, and is not told yet.
+    /// What came of objects in this guest, and is not reported yet.
     held: Vec<(usize, Trial)>,
 }
 
@@ -174,7 +174,7 @@ impl<'a> SharedStay<'a> {
         }
     }
 
-    /// Ends the guest. What it has judged is told if it can be trusted, else judged again.
+    /// Ends the guest. What it has judged is reported if it can be trusted, else judged again.
     fn change_guest(&mut self) -> Result<(), Ended> {
         let held = std::mem::take(&mut self.held);
         if !held.is_empty() {

@@ -1,4 +1,4 @@
-//! [`Trial`]: what comes of a cell in a guest that has seen other objects. Nothing of it is told before the guest has proven itself.
+//! [`Trial`]: what comes of a cell in a guest that has seen other objects. Nothing of it is reported before the guest has proven itself.
 
 use crate::event::{CellOutcome, Event};
 use crate::plan::PlannedObject;
@@ -7,7 +7,7 @@ use crate::record::{CellRecord, ProgramRecord};
 /// What came of a cell.
 #[derive(Debug, Default)]
 pub(super) struct Trial {
-    /// What is to be told.
+    /// What is to be reported.
     pub(super) events: Vec<Event>,
     /// What it came to, if nothing went wrong on the way and every program has a verdict.
     pub(super) kept: Option<Kept>,

@@ -1,7 +1,7 @@
 //! One matrix on several machines: a [`Partition`](crate::record::Partition) says which objects a run takes, [`merge`] puts the
 //! runs together again, and [`Schedule`](crate::plan::Schedule) tells a CI service what to start.
 //!
-//! Shards take whole objects: what only all kernels together tell of an object (where it is in danger, what to advise) is then
+//! Shards take whole objects: what only all kernels together show of an object (where it is in danger, what to advise) is then
 //! known in one shard, and the merged report is the one that an unsharded run writes.
 
 mod merge;

@@ -116,7 +116,7 @@ impl Request<'_> {
         Ok(Some(found))
     }
 
-    /// The newest build that can be had.
+    /// The newest build that is available.
     fn newest(
         &self,
         suites: &[String],

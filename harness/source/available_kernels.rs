@@ -15,7 +15,7 @@ use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::version;
 
-/// A kernel that can be had.
+/// A kernel that is available.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AvailableKernel {
     /// How to get it: a kernel of the manifest, or one build of what a kernel of the manifest may be.
@@ -27,7 +27,7 @@ pub struct AvailableKernel {
 /// A build, as an archive has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Build {
-    /// Its release or, where the archive does not tell that, its version.
+    /// Its release or, where the archive does not give that, its version.
     pub name: String,
     /// Its version as its source counts.
     pub version: String,

@@ -303,7 +303,7 @@ impl Disk<'_> {
         self.corrupt(error.to_string())
     }
 
-    /// Trouble with the image is its own, anything else is this machine's.
+    /// A failure of the image is its own, anything else is this machine's.
     fn failure(&self, error: io::Error, path: &Path) -> StoreError {
         match error.kind() {
             ErrorKind::InvalidData => self.damaged(&error),

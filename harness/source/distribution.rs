@@ -1,4 +1,4 @@
-//! [`Distribution`]: who built a kernel, told by its release and its banner, in the words of BTFHub's archive.
+//! [`Distribution`]: who built a kernel, recognised by its release and its banner, in the words of BTFHub's archive.
 
 /// A distribution, and its version as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -34,7 +34,7 @@ const WANTED: [(&str, &str); 2] = [("fuse", "CONFIG_FUSE_FS=y"), ("overlay", "CO
 pub struct FileSystems {
     /// Uncompressed modules in load order.
     pub modules: Vec<PathBuf>,
-    /// Modules that are neither built in, as far as is known, nor to be had.
+    /// Modules that are neither built in, as far as is known, nor available.
     pub missing: BTreeSet<String>,
     /// Why they are missing, if no one could look; then it is tried again the next time.
     pub trouble: Option<String>,
@@ -47,7 +47,7 @@ struct List {
 }
 
 impl Store {
-    /// Gives the modules of a kernel that the store has. Those that cannot be had are no failure: many kernels have FUSE built in, and
+    /// Gives the modules of a kernel that the store has. Those that are unavailable are no failure: many kernels have FUSE built in, and
     /// without overlayfs commands still run.
     ///
     /// # Errors

@@ -192,7 +192,7 @@ fn search(folder: &Path, release: &str, depth: u32, found: &mut Vec<PathBuf>) ->
     Ok(())
 }
 
-/// The raw BTF in a file, or why it cannot be had.
+/// The raw BTF in a file, or why it is unavailable.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();

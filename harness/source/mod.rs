@@ -57,7 +57,7 @@ impl Store {
     /// "downloading linux-image-6.1.0-50-cloud-amd64". Threads may call this at once, for the same kernel too.
     ///
     /// # Errors
-    /// See [`StoreError`]; [`StoreError::is_unavailable`] tells a kernel that cannot be had here from real trouble.
+    /// See [`StoreError`]; [`StoreError::is_unavailable`] tells an unavailable kernel from other failures.
     pub fn kernel(
         &self,
         spec: &KernelSpec,

@@ -23,13 +23,13 @@ use crate::store::{Store, StoredKernel};
 /// The list of modules that are built into the image.
 const BUILT_IN: &str = "/modules.builtin";
 
-/// Why a kernel's module files are not to be had.
+/// Why a kernel's module files are not available.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoModuleFiles(pub String);
 
 impl Store {
     /// The kernel with what its modules tell, which is fetched if the store does not have it and an archive of packages does. A kernel
-    /// whose modules cannot be had is given back as it is.
+    /// whose modules are unavailable is given back as it is.
     ///
     /// # Errors
     /// See [`StoreError`].

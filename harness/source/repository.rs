@@ -214,7 +214,7 @@ fn expect_sum(request: &Request<'_>, locked: &LockedPackage, found: Option<&str>
     found.map_or(Ok(()), |found| crate::source::expect(&request.what, &field, &locked.sha256, found))
 }
 
-/// The newest build that can be had.
+/// The newest build that is available.
 fn newest(from: &Packages<'_>, globs: &[Pattern], gone: Option<String>) -> Result<StoredKernel, StoreError> {
     let Packages { request, repository } = *from;
     let mut vanished: Vec<String> = Vec::new();

@@ -34,7 +34,7 @@ pub struct StoredFolder {
     pub kind: FolderKind,
     /// Its name in the store.
     pub name: String,
-    /// Where it came from, in words; empty if nothing tells.
+    /// Where it came from, in words; empty if unknown.
     pub source: String,
     /// Bytes on disk.
     pub bytes: u64,

@@ -54,7 +54,7 @@ pub enum StoreError {
         /// Why, as a lowercase fragment.
         reason: String,
     },
-    /// The BTF that the manifest gives a kernel cannot be had.
+    /// The BTF that the manifest gives a kernel is unavailable.
     #[error("{what}: cannot use the BTF in `{}`: {reason}", path.display())]
     GivenBtf {
         /// The kernel.
@@ -98,7 +98,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the kernel simply cannot be had here, so that a matrix may go on without it.
+    /// Whether the kernel simply is unavailable here, so that a matrix may go on without it.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, StoreError::Unavailable { .. } | StoreError::Offline { .. })
     }

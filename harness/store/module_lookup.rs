@@ -19,7 +19,7 @@ pub struct FoundInModules {
 }
 
 impl Store {
-    /// What the modules of a kernel have of these names; of each it is told whether it is that of a function. `has` tells what the kernel
+    /// What the modules of a kernel have of these names; for each, whether it is that of a function. `has` tells what the kernel
     /// itself has. Of a kernel that the store does not have, other kernels tell what it may have.
     pub fn look_up_in_modules(
         &self,

@@ -1,4 +1,4 @@
-//! [`ProofOfBoot`]: that a kernel booted, when, on what, and what came up; kept beside the kernel: [`Store::proof`],
+//! [`ProofOfBoot`]: that a kernel booted, when, on what, and what was active; kept beside the kernel: [`Store::proof`],
 //! [`Store::save_proof`].
 
 use std::fmt;
@@ -33,7 +33,7 @@ pub struct ProofOfBoot {
     pub accelerator: String,
     /// What the manifest adds to the kernel's command line: it decides on security modules and lockdown.
     pub append: Vec<String>,
-    /// What came up.
+    /// What is active in the guest.
     pub facts: KernelFacts,
 }
 

@@ -11,7 +11,7 @@ use go::GoReader;
 use libtest::LibtestReader;
 use line::Lines;
 
-/// More tests of one command are not told.
+/// More tests of one command are not reported.
 const MOST_TESTS: usize = 20_000;
 /// A longer name is none.
 const LONGEST_NAME: usize = 1000;

@@ -38,7 +38,7 @@ struct Scan<'a> {
 }
 
 impl VerifierFailure {
-    /// The failure that `log` tells of; `None` if it complains of nothing. Takes time linear in the log's length.
+    /// The failure that `log` shows; `None` if it complains of nothing. Takes time linear in the log's length.
     pub fn read(log: &str) -> Option<VerifierFailure> {
         let mut scan = Scan::default();
         for line in log.lines() {

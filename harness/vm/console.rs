@@ -38,7 +38,7 @@ const BAD_IMAGES: [&str; 5] = [
     "could not open kernel file",
 ];
 
-/// QEMU's words for its own and the host's trouble.
+/// QEMU's words for its own and the host's failures.
 const HARNESS: [&str; 3] = ["qemu-system-x86_64: ", "qemu: ", "Could not access KVM"];
 
 /// QEMU's words for firmware that is not where it looks for it. Without the BIOS it ends, but without the code that starts a kernel it

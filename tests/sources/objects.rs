@@ -70,7 +70,7 @@ fn objects_of_an_image_run_and_are_kept_by_digest() {
     }
     assert!(!listed.stdout.contains("old") && !listed.stderr.contains("notice"), "{}", listed.stdout);
 
-    // A tag works, is looked up, and is told.
+    // A tag works, is looked up, and is reported.
     let tagged = list(&lab, &[&format!("{name}:1.0")]);
     tagged.expect(GOOD);
     tagged.expect_said(&["is not pinned", &image]);

@@ -57,7 +57,7 @@ fn lab(address: &str) -> Lab {
     lab
 }
 
-/// Runs the lab's kernel, which cannot be had.
+/// Runs the lab's kernel, which is unavailable.
 #[track_caller]
 fn run(lab: &Lab, environment: &[(&str, &str)]) -> Ended {
     let mut command = lab.command(&[&object("plain")]);

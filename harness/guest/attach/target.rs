@@ -155,7 +155,7 @@ fn of_section(section: &str) -> Target {
     }
 }
 
-/// What there is of the target of a section that could not be attached; `None` if nothing tells of targets of its sort.
+/// What there is of the target of a section that could not be attached; `None` if nothing is known about targets of its sort.
 pub fn facts(section: &str, errno: i32) -> Option<TargetFacts> {
     if let Some(InBinary { binary, what, usdt }) = InBinary::of(section) {
         let kind = if usdt { TargetKind::UserProbe } else { TargetKind::UserFunction };

@@ -45,7 +45,7 @@ pub(super) struct RefusedMap<'a> {
     pub untried: bool,
 }
 
-/// Verdict and cause, and the reason where libbpf's line does not tell it.
+/// Verdict and cause, and the reason where libbpf's line does not give it.
 type Judged = (Verdict, Cause, Option<String>);
 
 impl RefusedMap<'_> {

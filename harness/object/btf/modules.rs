@@ -1,4 +1,4 @@
-//! [`Btf::with_modules`]: the types of a kernel and of some of its modules as one; [`ModuleNames`]: what its modules tell of names without types.
+//! [`Btf::with_modules`]: the types of a kernel and of some of its modules as one; [`ModuleNames`]: what its modules show of names without types.
 
 use std::collections::BTreeMap;
 use std::mem::discriminant;

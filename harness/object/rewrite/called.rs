@@ -42,7 +42,7 @@ struct Function {
 }
 
 /// Copies each function that code refers to and that stands outside of `.text`, with its relocations and what the compiler says of its
-/// instructions, and has all code refer to the copies. The originals stay what they are: programs. Tells of each function.
+/// instructions, and has all code refer to the copies. The originals stay what they are: programs. Reports each function.
 pub(super) fn copy(object: &mut ElfEditor, btf: Option<&mut BtfEditor>) -> Result<Vec<String>, String> {
     let Some((table, mut symbols)) = object.symbols() else { return Err("it has no symbol table".to_owned()) };
     let code = code_sections(object);

@@ -9,7 +9,7 @@ use crate::record::ConstantLoading;
 const LOAD: u8 = 0x18;
 const LENGTH: usize = 16;
 
-/// Puts the number into each load of the constant, or leaves the one that stands there. Tells what was done.
+/// Puts the number into each load of the constant, or leaves the one that stands there. Reports what was done.
 pub(super) fn give(
     object: &mut ElfEditor,
     btf: Option<&mut BtfEditor>,

@@ -3,7 +3,7 @@
 use super::btf::{BtfEditor, FUNC};
 use super::elf::ElfEditor;
 
-/// Has libbpf look for a function under its whole name: it would leave the `___flavour` out. Tells what was done.
+/// Has libbpf look for a function under its whole name: it would leave the `___flavour` out. Reports what was done.
 pub(super) fn unfind(object: &mut ElfEditor, btf: &mut BtfEditor, name: &str) -> String {
     let other = unflavoured(name);
     object.rename_symbol(name, &other);

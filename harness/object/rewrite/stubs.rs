@@ -8,7 +8,7 @@ use super::externs;
 const CALL: (u8, u8) = (0x85, 1);
 const RETURN_ZERO: [u8; 8] = [0xb7, 0, 0, 0, 0, 0, 0, 0];
 
-/// Has every call of an extern function return 0, as where the object's loader links such a function in. Tells what was done.
+/// Has every call of an extern function return 0, as where the object's loader links such a function in. Reports what was done.
 pub(super) fn stub(object: &mut ElfEditor, btf: Option<&mut BtfEditor>, name: &str) -> Result<String, String> {
     if let Some(btf) = btf {
         if btf.of_kind(VAR).iter().any(|id| btf.name(*id) == name.as_bytes()) {

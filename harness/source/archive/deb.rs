@@ -15,7 +15,7 @@ use crate::source::archive::tarball::{self, damaged};
 /// Directories are made as needed; links are made only where they stay in the tree; everything else is left out.
 ///
 /// # Errors
-/// `InvalidData` for a damaged or hostile package, anything else for trouble with `into`.
+/// `InvalidData` for a damaged or hostile package, anything else for failures of `into`.
 pub(in crate::source) fn unpack(deb: &Path, into: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<usize> {
     let mut archive = ar::Archive::new(BufReader::new(File::open(deb)?));
     while let Some(member) = archive.next_entry() {

@@ -58,7 +58,7 @@ impl ElfTree {
     pub fn add_file(&mut self, path: &Path, content: impl Read) -> io::Result<()> {
         let path = inside(path)?;
         hide(&self.merged, &path, Hidden::All)?;
-        // A file that is packed does not tell its size.
+        // A file that is packed does not give its size.
         let mut metered = Metered { inner: content, room: &mut self.room };
         tarball::write(&self.merged.join(path), &mut metered, false)?;
         self.room.take(0)
@@ -67,7 +67,7 @@ impl ElfTree {
     /// Adds the ELF files of a tar archive. What it has replaces what the tree had there.
     ///
     /// # Errors
-    /// `InvalidData` for a damaged or hostile archive or one for which there is no room, anything else for trouble with the directory.
+    /// `InvalidData` for a damaged or hostile archive or one for which there is no room, anything else for failures of the directory.
     pub fn add(&mut self, data: impl Read, whiteouts: Whiteouts) -> io::Result<()> {
         fs::create_dir(&self.layer)?;
         let (headers, data) = HeaderRoom::of(data);

@@ -22,7 +22,7 @@ const REGULAR: u32 = 0o100_000;
 /// Unpacks the files of `rpm` whose path (without the leading `./`) is wanted, and returns how many there were.
 ///
 /// # Errors
-/// `InvalidData` for a damaged or hostile package, anything else for trouble with `into`.
+/// `InvalidData` for a damaged or hostile package, anything else for failures of `into`.
 pub(in crate::source) fn unpack(rpm: &Path, into: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<usize> {
     let mut file = BufReader::new(File::open(rpm)?);
     let mut magic = [0; 4];

@@ -18,7 +18,7 @@ pub(in crate::source) fn damaged(reason: impl ToString) -> io::Error {
 /// is there already is replaced.
 ///
 /// # Errors
-/// `InvalidData` for a damaged or hostile archive or one for which there is no room, anything else for trouble with `into`.
+/// `InvalidData` for a damaged or hostile archive or one for which there is no room, anything else for failures of `into`.
 pub(in crate::source) fn unpack(
     data: impl Read,
     into: &Path,

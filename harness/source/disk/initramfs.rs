@@ -26,12 +26,12 @@ pub(super) fn is_file_system(name: &str) -> bool {
 /// Unpacks what matters of an initial RAM disk.
 ///
 /// # Errors
-/// `InvalidData` for a damaged or hostile one, anything else for trouble with `into`.
+/// `InvalidData` for a damaged or hostile one, anything else for failures of `into`.
 pub(super) fn unpack(file: &Path, into: &Path, room: &mut UnpackRoom) -> io::Result<()> {
     let mut data = BufReader::new(File::open(file)?);
     archives(&mut data, into, room)?;
     if skip_zeros(&mut data)? {
-        // Compressed, it is the last one: what follows it cannot be told from it.
+        // Compressed, it is the last one: what follows cannot be distinguished from it.
         archives(&mut BufReader::new(unpacked(data)?), into, room)?;
     }
     Ok(())

@@ -38,7 +38,7 @@ pub(in crate::source) fn is_of_image(path: &str) -> bool {
 /// The layers of the image for this machine with their files, the lowest first; `None` if the directory is no image.
 ///
 /// # Errors
-/// `InvalidData` for an image that is damaged or of no use, anything else for trouble with the files.
+/// `InvalidData` for an image that is damaged or of no use, anything else for failures of the files.
 pub(in crate::source) fn layers(folder: &Path) -> io::Result<Option<Vec<(PathBuf, Layer)>>> {
     if folder.join(MARK).is_file() {
         return in_layout(folder).map(Some);

@@ -84,7 +84,7 @@ pub(super) fn packages(index: &Path, is_wanted: &dyn Fn(&Listed) -> bool) -> io:
     Ok(all)
 }
 
-/// The package that has just begun; `None` if it cannot be had.
+/// The package that has just begun; `None` if it is unavailable.
 fn package(events: &mut XmlEvents<impl io::Read>) -> io::Result<Option<Listed>> {
     let (mut name, mut arch, mut version, mut location, mut digest) = Default::default();
     let mut depth = 0;

@@ -1,4 +1,4 @@
-//! One store, many users: threads, other runs, runs that were killed, and trouble with the directory itself.
+//! One store, many users: threads, other runs, runs that were killed, and failures of the directory itself.
 
 use super::stand_in::{Repository, from_apt};
 use super::*;

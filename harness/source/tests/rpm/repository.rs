@@ -176,7 +176,7 @@ impl Fixture {
         self.own.store().kernel(&spec, &self.own.lock(), false, &quiet)
     }
 
-    /// Why the repository is not to be had.
+    /// Why the repository is not available.
     pub fn reason(&self, repository: &Repository) -> String {
         let error = self.fetch(repository).unwrap_err();
         error.to_string().replace(&self.site.url(""), "SITE")
