@@ -35,17 +35,27 @@ pub fn load_wanted() -> Vec<ModuleLoad> {
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => 0,
             Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
         };
-        let said = log.lines();
+        let (said, name) = (log.lines(), name(&module));
         // A module that is loaded may have no types all the same; the kernel says so.
-        let says_why = |line: &&str| errno != 0 || line.contains("BTF");
+        let says_why = |line: &&str| is_about(line, &name) && (errno != 0 || line.contains("BTF"));
         let words = said.lines().filter(says_why).take(MOST_LINES).map(str::to_owned).collect();
-        ModuleLoad { module: name(&module), errno, words, has_types: false }
+        ModuleLoad { module: name, errno, words, has_types: false }
     };
     let mut loads: Vec<ModuleLoad> = modules.into_iter().map(tell).collect();
     for load in &mut loads {
         load.has_types = Path::new("/sys/kernel/btf").join(&load.module).exists();
     }
     loads
+}
+
+/// Whether a line of the kernel's log is about a module. The kernel goes on with other work meanwhile and logs that, too.
+fn is_about(line: &str, name: &str) -> bool {
+    let plain = |text: &str| text.to_ascii_lowercase().replace('-', "_");
+    let (line, name) = (plain(line), plain(name));
+    // `xfs: unknown parameter`, and of kvm_intel `kvm: no hardware support`.
+    let speaker = line.split(':').next().unwrap_or_default();
+    let speaks = speaker.len() > 2 && (name.starts_with(speaker) || speaker.starts_with(&name));
+    speaks || line.contains(&name) || ["module", "btf", "bpf:", "lockdown"].iter().any(|word| line.contains(word))
 }
 
 fn files(folder: &str) -> std::io::Result<Vec<PathBuf>> {
@@ -72,6 +82,26 @@ fn name(module: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_lines_about_the_module_count() {
+        for line in [
+            "Loading of unsigned module is rejected",
+            "xfs: Unknown symbol crc32c (err -2)",
+            "failed to validate module [xfs] BTF: -22",
+            "BPF: \t type_id=1",
+            "Lockdown: init: unsigned module loading is restricted",
+        ] {
+            assert!(is_about(line, "xfs"), "{line}");
+        }
+        assert!(is_about("kvm: no hardware support", "kvm_intel"));
+        assert!(is_about("nf-conntrack: bad", "nf_conntrack"));
+        for line in
+            ["tsc: Refined TSC clocksource calibration: 2596.148 MHz", "clocksource: Switched to clocksource tsc", ""]
+        {
+            assert!(!is_about(line, "xfs"), "{line}");
+        }
+    }
 
     #[test]
     fn names_have_no_number() {

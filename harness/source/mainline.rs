@@ -10,6 +10,7 @@ use crate::manifest::release::KernelRelease;
 use crate::manifest::{Keyring, KeyringPlace};
 use crate::source::archive::deb;
 use crate::source::available_kernels::Build;
+use crate::source::checksum_list::sha256_of;
 use crate::source::download::{Download, shown};
 use crate::source::kernel_files::{KernelFiles, is_kernel_file};
 use crate::source::lock_file::LockedKernel;
@@ -181,6 +182,7 @@ impl Archive<'_> {
             step(format!("downloading {}", shown(&url)));
             let file = self.work.join(&package);
             let (sha256, server) = (sha256_of(&sums, &package), self.request.server(&url));
+            let sha256 = sha256.as_deref();
             Download { what, url: &url, headers: &[], sha256, limit: PACKAGE_LIMIT, server, step }.to(&file)?;
             step(format!("unpacking {package}"));
             deb::unpack(&file, tree, &is_kernel_file).map_err(|error| match error.kind() {
@@ -263,13 +265,6 @@ fn is_needed(name: &str) -> bool {
     is_part && name.contains("-generic_") && name.ends_with(&format!("_{MACHINE}.deb"))
 }
 
-/// The SHA-256 of a file in `CHECKSUMS`, which has other sums, too.
-fn sha256_of<'a>(sums: &'a str, name: &str) -> Option<&'a str> {
-    let lines = sums.lines().filter_map(|line| line.split_once(char::is_whitespace));
-    let mut matching = lines.filter(|(sum, file)| sum.len() == 64 && file.trim_start_matches([' ', '*']) == name);
-    matching.next().map(|(sum, _)| sum)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,13 +282,10 @@ mod tests {
     }
 
     #[test]
-    fn links_and_sums_are_read() {
+    fn links_are_read_and_the_needed_packages_known() {
         let page = r#"<a href="?C=M;O=A">x</a> <a href="/mainline/">up</a> <a href="v6.6.9/">v6.6.9/</a>
             <a href='v6.6.10/'>x</a> <a href="../">up</a> <a href="a_amd64.deb">x</a> <a href=x"#;
         assert_eq!(links(page), ["v6.6.9/", "v6.6.10/", "a_amd64.deb"]);
-        let (one, two) = ("a".repeat(40), "b".repeat(64));
-        let sums = format!("# Checksums-Sha1:\n{one}  x.deb\n\n# Checksums-Sha256:\n{two}  y.deb\n{two} *x.deb\n");
-        assert_eq!((sha256_of(&sums, "x.deb"), sha256_of(&sums, "z.deb")), (Some(two.as_str()), None));
         for (name, needed) in [
             ("linux-image-unsigned-6.6.9-060609-generic_6.6.9-060609.202401_amd64.deb", true),
             ("linux-modules-6.6.9-060609-generic_6.6.9-060609.202401_amd64.deb", true),

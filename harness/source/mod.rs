@@ -10,6 +10,7 @@ mod archive;
 mod available_kernels;
 mod btf_files;
 mod btf_server;
+mod checksum_list;
 mod disk;
 mod distribution;
 mod download;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::delivered;
 use crate::checksum;
 use crate::manifest::{DiskImage, ImageProof, ImageSignature, NewestVersion, ServedImage, VERSION};
+use crate::source::checksum_list::sha256_of;
 use crate::source::download::{Download, shown};
 use crate::source::lock_file::{LockedKernel, LockedPackage, WhenGone, archive_mark};
 use crate::source::repository::keys::{KeyKind, Keys};
@@ -213,7 +214,7 @@ fn text(request: &Request<'_>, url: &str, file: &Path) -> Result<PathBuf, StoreE
 fn sum_of(request: &Request<'_>, file: &Path, list: &str, url: &str) -> Result<String, StoreError> {
     let text = fs::read(file).during("read", file)?;
     let name = file_name(url);
-    sum_in(&String::from_utf8_lossy(&text), name).ok_or_else(|| {
+    sha256_of(&String::from_utf8_lossy(&text), name).ok_or_else(|| {
         let reason = format!("`{}` has no SHA-256 of `{name}`", shown(list));
         request.unavailable(reason, "correct `checksums` in the manifest")
     })
@@ -222,19 +223,6 @@ fn sum_of(request: &Request<'_>, file: &Path, list: &str, url: &str) -> Result<S
 /// The last part of an address.
 fn file_name(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or(url).rsplit('/').next().unwrap_or_default()
-}
-
-fn sum_in(text: &str, name: &str) -> Option<String> {
-    text.lines().find_map(|line| {
-        let (sum, file) = match line.strip_prefix("SHA256 (") {
-            Some(tagged) => tagged.rsplit_once(") = ").map(|(file, sum)| (sum, file))?,
-            None => line.split_once(char::is_whitespace)?,
-        };
-        let file = file.trim_start_matches([' ', '*']);
-        let is_it = file.rsplit('/').next() == Some(name);
-        let is_sum = sum.len() == 64 && sum.chars().all(|c| c.is_ascii_hexdigit());
-        (is_it && is_sum).then(|| sum.to_ascii_lowercase())
-    })
 }
 
 fn verify(
@@ -257,17 +245,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_and_sums_are_found_in_texts() {
+    fn versions_are_found_in_texts() {
         assert_eq!(version_in("A_ID=x\nA_VERSION=4230.2.1\n", "A_VERSION").as_deref(), Some("4230.2.1"));
         assert_eq!(version_in(r#"{"tag_name": "v1.11.5","x":1}"#, "tag_name").as_deref(), Some("v1.11.5"));
         assert_eq!(version_in("VERSION=../../etc1", "VERSION"), None);
         assert_eq!(version_in("VERSION=x/1", "VERSION"), None);
         assert_eq!(version_in("<html>", "VERSION"), None);
-        let (one, two) = ("a".repeat(64), "B".repeat(64));
-        let list = format!("# SHA\n{one}  ./x.raw\n{two} *y.raw\nSHA256 (z.raw) = {one}\n00  short.raw\n");
-        assert_eq!(sum_in(&list, "x.raw"), Some(one.clone()));
-        assert_eq!(sum_in(&list, "y.raw"), Some("b".repeat(64)));
-        assert_eq!(sum_in(&list, "z.raw"), Some(one));
-        assert_eq!((sum_in(&list, "raw"), sum_in(&list, "short.raw")), (None, None));
     }
 }
