@@ -7,6 +7,7 @@ use std::ptr;
 use libbpf_sys as sys;
 
 use super::feature_probe::{EXIT, RETURN_ZERO};
+use super::fork;
 use super::kernel_btf;
 
 /// Free memory that no one used since the boot is zero; this much more than the fragments is taken to reach what was freed in large
@@ -21,7 +22,12 @@ pub fn prepare(parse_btf: bool) {
     if parse_btf {
         kernel_btf::parse_once();
     }
-    load_once();
+    // In a copy of this process: libbpf raises the limit of locked memory before its first load in a process, and only then. It has to do
+    // that for each object.
+    let _ = fork::run(|| {
+        load_once();
+        0
+    });
     // Page cache of files that are in memory anyway; failing to drop it costs room and nothing else.
     let _ = fs::write("/proc/sys/vm/drop_caches", "3");
     zero_free_memory();
