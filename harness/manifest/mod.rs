@@ -45,6 +45,7 @@ pub use profiles::{Profiles, UnknownProfile, profile_table};
 pub(crate) use reader::listed;
 pub use repository::{Keyring, KeyringPlace, Repository, RepositoryAddress, RepositoryFormat};
 pub use selector::SelectorError;
+pub(crate) use source::file_name_of_url;
 pub use source::{Archive, BtfArchive, BtfPlace, FileLocation, PackageFile, Source};
 
 /// The whole of `kernels.toml`, validated.

@@ -189,10 +189,13 @@ impl PackageFile {
     pub fn name(&self) -> &str {
         match &self.place {
             FileLocation::Path(path) => path.file_name().and_then(|name| name.to_str()).unwrap_or("package"),
-            FileLocation::Url(url) => {
-                let path = url.split(['?', '#']).next().unwrap_or(url);
-                path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("package")
-            }
+            FileLocation::Url(url) => file_name_of_url(url).unwrap_or("package"),
         }
     }
+}
+
+/// The last part of an address, without what is asked of it.
+pub(crate) fn file_name_of_url(url: &str) -> Option<&str> {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    path.rsplit('/').find(|part| !part.is_empty())
 }

@@ -235,7 +235,10 @@ fn table(name: &str, source: &Added, folder: &Path) -> Result<String, Failure> {
         }
         Added::Host => ("host", Vec::new()),
         Added::Disk { disk, release } => {
-            ("disk", vec![("disk", Some(place(disk))), ("release", release.as_ref().map(text))])
+            // The manifest asks for what proves an image on a server, and says so.
+            let address = disk.to_str().filter(|disk| disk.contains("://"));
+            let disk = address.map_or_else(|| place(disk), Value::from);
+            ("disk", vec![("disk", Some(disk)), ("release", release.as_ref().map(text))])
         }
         Added::Package { files, sha256 } => {
             let is_address = |file: &String| file.contains("://");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::delivered;
 use crate::checksum;
-use crate::manifest::{DiskImage, ImageProof, ImageSignature, NewestVersion, ServedImage, VERSION};
+use crate::manifest::{DiskImage, ImageProof, ImageSignature, NewestVersion, ServedImage, VERSION, file_name_of_url};
 use crate::source::checksum_list::sha256_of;
 use crate::source::download::{Download, shown};
 use crate::source::lock_file::{LockedKernel, LockedPackage, WhenGone, archive_mark};
@@ -79,7 +79,7 @@ pub(super) fn kernel(
         image_sha256: identity.image_sha256.clone(),
         given_btf_sha256: None,
         packages: vec![LockedPackage {
-            name: file_name(&image.url).to_owned(),
+            name: file_name_of_url(&image.url).unwrap_or_default().to_owned(),
             version: version.clone().unwrap_or_else(|| identity.release.clone()),
             architecture: String::new(),
             archive: asked.clone(),
@@ -213,16 +213,11 @@ fn text(request: &Request<'_>, url: &str, file: &Path) -> Result<PathBuf, StoreE
 /// The SHA-256 of the image in a list of `sha256sum`, plain or with tags.
 fn sum_of(request: &Request<'_>, file: &Path, list: &str, url: &str) -> Result<String, StoreError> {
     let text = fs::read(file).during("read", file)?;
-    let name = file_name(url);
+    let name = file_name_of_url(url).unwrap_or_default();
     sha256_of(&String::from_utf8_lossy(&text), name).ok_or_else(|| {
         let reason = format!("`{}` has no SHA-256 of `{name}`", shown(list));
         request.unavailable(reason, "correct `checksums` in the manifest")
     })
-}
-
-/// The last part of an address.
-fn file_name(url: &str) -> &str {
-    url.split(['?', '#']).next().unwrap_or(url).rsplit('/').next().unwrap_or_default()
 }
 
 fn verify(
