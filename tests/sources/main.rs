@@ -17,6 +17,7 @@ mod proxy;
 mod repository;
 mod served_image;
 mod system_image;
+mod tuf;
 
 mod service;
 
