@@ -186,6 +186,11 @@ impl LockFile {
         })
     }
 
+    /// The release that is pinned for the kernel called `name`, or for its types.
+    pub fn release(&self, name: &str) -> Option<String> {
+        self.kernel(name).map(|locked| locked.release).or_else(|| self.types(name).map(|locked| locked.version))
+    }
+
     /// The file with its types that is pinned for a kernel of which nothing else is known.
     pub fn types(&self, name: &str) -> Option<LockedPackage> {
         self.contents().types.get(name).cloned()

@@ -149,8 +149,14 @@ impl Lookup<'_> {
                 Ok((targets, hash_in_name))
             }
             Answer::Status { status, file } => {
-                let reason = format!("the server has no `{file}` (status {status})");
-                Err(self.unavailable(&reason, "correct `tuf` in the manifest"))
+                server.forget();
+                Err(match status {
+                    403 | 404 | 410 => {
+                        let reason = format!("the server does not give `{file}` (status {status})");
+                        self.unavailable(&reason, "correct `tuf` in the manifest")
+                    }
+                    _ => self.unavailable(&format!("`{file}`: the server responded with {status}"), "try again later"),
+                })
             }
             Answer::Unreachable { unreachable } => {
                 let reason = format!("the server cannot be reached: {unreachable}");
@@ -174,6 +180,9 @@ impl Lookup<'_> {
                 Err(error @ ProcessError::Missing { .. }) => {
                     missing = missing.or(Some(error.to_string()));
                     continue;
+                }
+                Err(error @ ProcessError::Deadline { .. }) => {
+                    return Err(self.unavailable(&error.to_string(), "check the network and the proxy settings"));
                 }
                 Err(error) => return Err(self.broken(&error.to_string())),
             };

@@ -194,7 +194,7 @@ fn a_tuf_repository_that_does_not_help_is_told_apart() {
     repository.expect_refused(&["root.json`: it is not a root of trust that `tuf-root-checksums` lists"]);
     repository.declare("-v{version}.img.lz4", sum);
     repository.show("nowhere");
-    assert!(repository.expect_refused(&["has no `timestamp.json` (status 404)"]).is_unavailable());
+    assert!(repository.expect_refused(&["does not give `timestamp.json` (status 404)"]).is_unavailable());
     repository.server.stop();
     assert!(repository.expect_refused(&["the server cannot be reached: ", "refused"]).is_unavailable());
 }

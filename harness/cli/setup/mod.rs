@@ -68,6 +68,11 @@ impl Work {
         self.packages.is_empty() && !self.backports && !self.virtme_ng && !self.python_tuf
     }
 
+    /// Whether the distribution's packages are wanted, or a Python that installs others.
+    fn needs_apt(&self) -> bool {
+        !self.packages.is_empty() || self.backports || self.virtme_ng || !python::has_python()
+    }
+
     /// A line for each step, before it is known what the archives have.
     fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -105,7 +110,9 @@ pub(super) fn run(common: &Common, args: &SetupArgs) -> Result<ExitCode, Failure
     }
     consent(args.yes, &work, &survey)?;
     if let Some(apt) = &apt {
-        apt.update()?;
+        if work.needs_apt() {
+            apt.update()?;
+        }
         apt.install(&work.packages)?;
         if work.backports {
             apt.install_qemu_from_backports(WITH_BACKPORTS)?;
@@ -165,7 +172,9 @@ fn consent(yes: bool, work: &Work, survey: &Survey) -> Result<(), Failure> {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        let missing = survey.wanting().join(", ");
+        let python_tuf = work.python_tuf.then(|| "python-tuf".to_owned());
+        let missing: Vec<String> = survey.wanting().into_iter().chain(python_tuf).collect();
+        let missing = missing.join(", ");
         let hint = format!("`corematrix setup --yes` installs them:\n  {}", lines.join("\n  "));
         let message = format!("missing or too old: {missing}; not installed, because there is no terminal to ask on");
         return Err(Failure::input(message, Some(hint)));

@@ -75,7 +75,7 @@ pub(super) fn install(packages: PinnedPackages) -> Result<(), Failure> {
     own.set_whole().map_err(|error| unwritable(folder, &error))
 }
 
-/// How to do without the pinned packages.
+/// What else the user can do.
 fn otherwise(packages: PinnedPackages) -> String {
     match packages {
         PinnedPackages::VirtmeNg => {

@@ -29,8 +29,8 @@ fn the_first_file_is_pinned_and_no_other_is_taken() {
     );
     let lock = fs::read_to_string(fixture.lock_path()).unwrap();
     let sha256 = checksum::of_bytes(&kernel);
-    let lines = format!("[types.cos]\nname = \"vmlinux\"\nversion = \"6.1.143+\"\n");
-    assert!(lock.contains(&lines) && lock.contains(&sha256) && !lock.contains("127.0.0.1"), "{lock}");
+    let lines = "[types.cos]\nname = \"vmlinux\"\nversion = \"6.1.143+\"\n";
+    assert!(lock.contains(lines) && lock.contains(&sha256) && !lock.contains("127.0.0.1"), "{lock}");
     // It is in the store, by what is pinned.
     assert_eq!(types(&fixture, &site, None, true).unwrap().sha256, found.sha256);
     assert_eq!(site.asked("vmlinux"), 1);
