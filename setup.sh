@@ -121,7 +121,7 @@ lint_tools() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" || say "note: ${missing[*]} cannot be installed"
 }
 
-pinned() { .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps -r "$1"; }
+pinned() { .venv/bin/python3 -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps -r "$1"; }
 # virtme-ng at exactly the versions of the file; made anew when the file changes. For the tests python-tuf, too.
 virtual_environment() {
     local wanted=images/virtme-ng.txt tuf=images/python-tuf.txt
