@@ -1,15 +1,18 @@
-"""Makes TUF repositories for a test, with python-tuf's own metadata API and the keys and expiry that a publisher would choose.
+"""Makes TUF repositories for a test, with python-tuf's own metadata API and the keys and expiry that a publisher would choose. As in Bottlerocket's, all but roots
+expire at a fraction of a second.
 
 Arguments: a directory to write to, and the image of each version as VERSION=FILE, oldest first. Made are `targets/`, and the metadata of one repository at
 several times, each in a directory of its own.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import sys
 from datetime import datetime, timedelta, timezone
 
+from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, Role, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization.json import JSONSerializer
@@ -25,19 +28,15 @@ signers["root"] = CryptoSigner.generate_rsa(size=2048)
 next_root = CryptoSigner.generate_ed25519()
 
 
-def signed(role, content, *more):
-    metadata = Metadata(content)
-    for signer in (signers[role], *more):
-        metadata.sign(signer, append=True)
-    return metadata
-
-
 def root(version, signer):
     content = Root(version=version, expires=in_a_week, consistent_snapshot=True)
     content.add_key(signer.public_key, "root")
     for role in ("targets", "snapshot", "timestamp"):
         content.add_key(signers[role].public_key, role)
-    return signed("root", content, *([] if version == 1 else [signer]))
+    metadata = Metadata(content)
+    for signer in {signers["root"], signer}:
+        metadata.sign(signer, append=True)
+    return metadata
 
 
 def target(version, sums="sha256"):
@@ -49,17 +48,19 @@ def repository(folder, version, listed, expires=in_a_week, timestamp_signer="tim
     folder = os.path.join(out, folder)
     os.makedirs(folder)
 
-    def write(name, metadata):
-        metadata.to_file(os.path.join(folder, name), serializer)
+    def write(name, role, content):
+        signed = content.to_dict()
+        signed["expires"] = signed["expires"].replace("Z", ".953595765Z")
+        signature = signers[role].sign(encode_canonical(signed).encode())
+        with open(os.path.join(folder, name), "w") as file:
+            json.dump({"signed": signed, "signatures": [signature.to_dict()]}, file, indent=2)
 
-    write("1.root.json", first)
-    if newest_root == 2:
-        write("2.root.json", second)
-    write(f"{version}.targets.json", signed("targets", Targets(version=version, expires=in_a_week, targets=listed)))
+    for root_version, metadata in ((1, first), (2, second))[:newest_root]:
+        metadata.to_file(os.path.join(folder, f"{root_version}.root.json"), serializer)
+    write(f"{version}.targets.json", "targets", Targets(version=version, expires=in_a_week, targets=listed))
     snapshot = Snapshot(version=version, expires=in_a_week, meta={"targets.json": MetaFile(version)})
-    write(f"{version}.snapshot.json", signed("snapshot", snapshot))
-    timestamp = Timestamp(version=version, expires=expires, snapshot_meta=MetaFile(version))
-    write("timestamp.json", signed(timestamp_signer, timestamp))
+    write(f"{version}.snapshot.json", "snapshot", snapshot)
+    write("timestamp.json", timestamp_signer, Timestamp(version=version, expires=expires, snapshot_meta=MetaFile(version)))
 
 
 os.makedirs(os.path.join(out, "targets"))

@@ -7,6 +7,7 @@ a version of its root of trust. With `version`, all targets count that begin wit
 import json
 import os
 import sys
+from datetime import datetime
 
 # A metadata file that its signer gives no length is no longer than this.
 LARGEST = 32 << 20
@@ -29,7 +30,7 @@ try:
 
     import cryptography  # noqa: F401 (verifies signatures)
     import tuf
-    from tuf.api import exceptions
+    from tuf.api import _payload, exceptions
     from tuf.api.metadata import Metadata
     from tuf.ngclient import Updater, UpdaterConfig
     from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
@@ -37,6 +38,36 @@ except ImportError as error:
     answer(missing=str(error))
 if "bootstrap" not in inspect.signature(Updater.__init__).parameters:
     answer(missing=f"python-tuf {tuf.__version__} is too old: 6 or later is needed")
+
+
+class Expiry(datetime):
+    """When metadata expires, in the words that are signed.
+
+    Bottlerocket's metadata has fractions of a second there, which the specification does not know and python-tuf refuses
+    (https://github.com/theupdateframework/python-tuf/issues/1857). The fraction does not count, and signatures are verified with it.
+    """
+
+    text = None
+
+    @classmethod
+    def strptime(cls, text, form):
+        whole, point, fraction = text.removesuffix("Z").partition(".")
+        if not (point and text.endswith("Z") and fraction.isdecimal()):
+            return super().strptime(text, form)
+        made = super().strptime(f"{whole}Z", form)
+        made.text = text
+        return made
+
+    def replace(self, *args, **kwargs):
+        made = super().replace(*args, **kwargs)
+        made.text = self.text
+        return made
+
+    def strftime(self, form):
+        return self.text or super().strftime(form)
+
+
+_payload.datetime = Expiry
 
 
 class Fetcher(Urllib3Fetcher):
