@@ -136,7 +136,7 @@ impl<'a> Gate<'a> {
             self.program(o, k, p, program);
             explained |= explains_not_whole(program.verdict);
         }
-        if let Some(whole) = record.fails_whole(o, k)
+        if let Some(whole) = cell.failed_whole()
             && !explained
         {
             let before = self.pair.as_ref().and_then(|pair| {
@@ -144,10 +144,13 @@ impl<'a> Gate<'a> {
                 pair.before.cell(o, k).whole.as_ref()
             });
             let was = before.map(|whole| whole.prepared);
+            let scope = self.expected(o, k, WHOLE_OBJECT, None);
             if was == Some(false) {
                 self.excuse(Rule::NotWhole, place.clone(), KNOWN.to_owned(), None);
-            } else if let Some(scope) = self.expected(o, k, WHOLE_OBJECT, None) {
+            } else if let Some(scope) = scope {
                 self.excuse(Rule::NotWhole, place.clone(), scope.reason.clone(), scope.link.clone());
+            } else if let Some(why) = record.whole_excuse(o, k) {
+                self.excuse(Rule::NotWhole, place.clone(), why, None);
             } else {
                 let reason = whole.reason.as_deref().unwrap_or("libbpf gave no reason");
                 let then = if was == Some(true) { "; in the baseline it did" } else { "" };

@@ -1,7 +1,9 @@
 //! `kernels.toml`: the kernels that exist for corematrix, the default matrix, and how to choose from them.
 
+mod asked_builds;
 mod builds;
 pub mod catalogue;
+mod condition;
 mod declaration;
 mod disk_image;
 mod image_reference;

@@ -102,6 +102,8 @@ pub struct Options {
     pub privileges: Option<LoadingPrivileges>,
     /// Whether the least privileges are looked for with which objects load.
     pub least_privileges: bool,
+    /// TOML files with known failures and kernel warnings, in addition to those of suites: see [`Expectations::read`].
+    pub expect: Vec<PathBuf>,
     /// What helps to look into guests. It writes to standard error.
     pub debug: DebugOptions,
 }
@@ -125,6 +127,7 @@ impl Default for Options {
             machine: MachineOptions::default(),
             privileges: None,
             least_privileges: false,
+            expect: Vec::new(),
             debug: DebugOptions::default(),
         }
     }
@@ -200,7 +203,11 @@ impl<'a> Matrix<'a> {
         let mut inputs = self.project.inputs(inputs, self.options.offline, say)?;
         self.project.assign_loaders(&mut inputs, &self.options.loaders)?;
         self.project.apply_machines(&mut inputs, &self.options.machine)?;
-        let Inputs { objects, mut notices, mut settings, expectations, .. } = inputs;
+        let Inputs { objects, mut notices, mut settings, mut expectations, .. } = inputs;
+        for file in &self.options.expect {
+            expectations.extend(Expectations::read(file)?);
+        }
+        notices.extend(self.project.beyond_ranges(selectors, &kernels));
         notices.extend(self.project.without_btf(&kernels));
         notices.extend(self.project.to_be_fetched(&kernels));
         settings.least_privileges |= self.options.least_privileges;

@@ -72,6 +72,9 @@ pub struct WholeLoad {
     /// The maps that the kernel would not create, so that the programs were tried without them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// The reason of the `[[expect]]` table that excuses the failure of the object as a whole, if one did when it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
 }
 
 /// What the notes of a cell say where a program was tried once more because the kernel had crashed.

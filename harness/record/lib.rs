@@ -159,7 +159,7 @@ pub struct PartitionRecord {
 }
 
 /// Versions of everything that took part in a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToolRecord {
     /// corematrix' own version.

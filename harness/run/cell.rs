@@ -254,7 +254,7 @@ impl Cell<'_> {
                 GuestMessage::Whole { prepared, warnings, left_out } => {
                     let reason = (!prepared).then(|| self.whole_failure(&warnings));
                     // Of several guests the first saw the object whole.
-                    self.whole.get_or_insert(WholeLoad { prepared, reason, left_out: Vec::new() });
+                    self.whole.get_or_insert(WholeLoad { prepared, reason, left_out: Vec::new(), expected: None });
                     self.leave_out(&left_out);
                 }
                 GuestMessage::OpenFailed { warnings, .. } => {

@@ -184,7 +184,8 @@ fn a_tag_is_pinned_and_both_layouts_are_found() {
     let manifest = Manifest::load(&lab.path("kernels.toml")).unwrap();
     let lock = LockFile::open(&lab.path("kernels.lock")).unwrap();
     let store = Store::open(&lab.store()).unwrap();
-    let newest = store.newest_kernel(&manifest.select(&["ci".to_owned()]).unwrap()[0], &lock, &drop).unwrap();
+    let newest =
+        store.newest_kernel(&manifest.select(&["ci".to_owned()], &|_| None).unwrap()[0], &lock, &drop).unwrap();
     assert_eq!((newest.identity.release.as_str(), locked()), (release(), second));
     assert_eq!(newest.notes, ["no kernel config: objects with kconfig externs cannot be judged"]);
 

@@ -60,6 +60,7 @@ impl<'a> Gate<'a> {
                     used.fails.insert(k);
                     expectation.foresees(verdict, cause)
                 }
+                // It cannot attach, or the object does not load as a whole: neither is a verdict.
                 None => {
                     used.fails.insert(k);
                     expectation.verdict.is_none() && expectation.cause.is_none()

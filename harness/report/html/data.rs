@@ -280,6 +280,7 @@ fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &LogTexts, first: usi
         "row": shared.rows.number(row),
         "whole": cell.whole.as_ref().map(|whole| whole.prepared),
         "why": shared.maybe(cell.whole.as_ref().and_then(|whole| whole.reason.as_deref())),
+        "whole_excuse": shared.maybe(record.whole_excuse(o, k).as_deref()),
         "dangers": dangers,
         "warnings": warnings,
         "externs": externs,

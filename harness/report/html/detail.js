@@ -233,7 +233,7 @@ const restPart = (o, k, cell) => {
   if (object.loading.length) list.append(...entry("Loader", "its own loader sets ", object.loading.map((setting, at) => [at > 0 && ", ", el("code", {}, setting)]).flat()));
   list.append(...entry("Object", el("span", {}, `${object.name}, ${object.size.toLocaleString("en")} bytes`), el("p", { class: "quiet mono" }, object.origin), el("p", { class: "quiet mono" }, `sha256 ${object.sha256}`)));
   if (object.broken) list.append(...entry("Broken", object.broken));
-  if (cell.whole !== null) list.append(...entry("Whole", cell.whole ? (objects[o].programs.some((_, p) => blames(resultOf(o, p, k))) ? "Its maps and relocations succeed, but a loader that loads every program stops at the failing one." : "The object loads as a whole.") : "The object does not load as a whole", !cell.whole && cell.why !== null ? `: ${textOf(cell.why)}` : ""));
+  if (cell.whole !== null) list.append(...entry("Whole", cell.whole ? (objects[o].programs.some((_, p) => blames(resultOf(o, p, k))) ? "Its maps and relocations succeed, but a loader that loads every program stops at the failing one." : "The object loads as a whole.") : "The object does not load as a whole", !cell.whole && cell.why !== null ? `: ${textOf(cell.why)}` : "", cell.whole_excuse !== null ? `; excused: ${textOf(cell.whole_excuse)}` : ""));
   for (const [term, numbers] of [["Externs", cell.externs], ["Unavailable features", cell.downgrades], ["Notes", cell.notes]])
     if (numbers.length) list.append(...entry(term, numbers.map((number) => el("div", {}, textOf(number)))));
   return [el("h3", {}, "The object on this kernel"), list];
