@@ -80,8 +80,9 @@ pub(super) struct RunArgs {
     /// Use the result of an earlier run for each cell of which nothing that determines it has changed; reports show the date.
     #[arg(long, conflicts_with_all = ["cold", "against"])]
     reuse: bool,
-    /// Give each cell a guest of its own (`cell`), or let objects that are only loaded share a guest that proves itself
-    /// clean after each of them (`shared`). What fails is judged in a guest of its own either way.
+    /// Start a separate guest for each cell (`cell`), or let objects that are only loaded share guests (`shared`). A
+    /// shared guest must prove after each object that nothing was left behind; an object that fails in it is judged
+    /// again in a separate guest.
     #[arg(long, value_name = "WHAT", default_value = "cell", conflicts_with = "cold")]
     isolation: Isolation,
     #[command(flatten)]

@@ -17,7 +17,7 @@ const PRIVATE_STACKS: (u32, u32) = (6, 13);
 const WITH_PRIVATE_STACKS: [&str; 7] =
     ["kprobe", "tracepoint", "perf_event", "raw_tracepoint", "tracing", "lsm", "struct_ops"];
 
-/// What is known of a program that was loaded.
+/// What is known about a program that was loaded.
 #[derive(Clone, Copy)]
 pub struct Load<'a> {
     /// What the verifier counted.

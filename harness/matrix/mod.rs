@@ -68,7 +68,7 @@ pub const KVM_MEMORY: &str = "kvm.json";
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
-    /// Whether to do without the network: only kernels that the store has.
+    /// Whether to use no network: only kernels that are stored.
     pub offline: bool,
     /// What runs the guests' code.
     pub accelerator: Choice,
@@ -94,7 +94,7 @@ pub struct Options {
     /// The loaders that judge every object: `libbpf`, `cilium-ebpf`, `aya`, a path, or `all`. Without any, that which a suite names or the
     /// object is made for.
     pub loaders: Vec<String>,
-    /// The modules that guests load, whatever suites and the manifest say.
+    /// The modules that guests load, instead of those of suites and the manifest.
     pub modules: Option<ModuleChoice>,
     /// What the guests' machines are like.
     pub machine: MachineOptions,
@@ -183,7 +183,7 @@ impl<'a> Matrix<'a> {
     /// `selectors` choose; without selectors on the manifest's matrix.
     ///
     /// # Errors
-    /// Whatever is wrong with the inputs is found here, before anything boots.
+    /// Anything that is wrong with the inputs, before anything boots.
     pub fn plan(&self, selectors: &[String], inputs: &[PathBuf]) -> Result<Work, MatrixError> {
         self.plan_with(selectors, inputs, &|_| ())
     }

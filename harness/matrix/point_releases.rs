@@ -1,4 +1,4 @@
-//! [`Project::learn_builds`]: which builds the kernels stand for that are asked for as `NAME@last:5`, pinned in `kernels.lock`.
+//! [`Project::learn_builds`]: which builds the kernels stand for that are requested as `NAME@last:5`, pinned in `kernels.lock`.
 
 use std::fmt;
 
@@ -146,7 +146,7 @@ impl Project {
     }
 }
 
-/// Those that are asked for.
+/// Those that are requested.
 fn newest(mut builds: Vec<AvailableKernel>, spec: &KernelSpec) -> Result<Vec<AvailableKernel>, MatrixError> {
     match spec.builds {
         Some(Builds::Last(count)) => Ok(builds.split_off(builds.len().saturating_sub(count))),

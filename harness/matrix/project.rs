@@ -33,7 +33,7 @@ pub struct Project {
     tools_folder: PathBuf,
     tools: OnceLock<Result<Toolchain, ToolchainError>>,
     paths: ToolPaths,
-    /// Where loaders other than libbpf are looked for, best first.
+    /// Where loaders other than libbpf are looked for, most preferred first.
     pub(super) loaders: Vec<PathBuf>,
 }
 
@@ -152,7 +152,7 @@ impl Project {
     }
 
     /// The kernels that selectors choose (`5.10`, `>=6.1`, `latest`, `6.*`), in the manifest's order; without any the manifest's matrix.
-    /// One whose source is an archive of BTF is a kernel for each file that its pattern chooses, and one that is asked for with
+    /// One whose source is an archive of BTF is a kernel for each file that its pattern chooses, and one that is requested with
     /// its builds is a kernel for each that is pinned, see [`Project::learn_builds`].
     ///
     /// # Errors
@@ -170,7 +170,7 @@ impl Project {
         Ok(kernels)
     }
 
-    /// The kernel as the store has it; `None` if it was never fetched, or is known by its types alone.
+    /// The kernel as the store has it; `None` if it was never fetched, or if only its BTF is known.
     pub fn stored(&self, spec: &KernelSpec, folders: &[StoredFolder]) -> Option<StoredKernel> {
         let is_there = folders.iter().any(|folder| folder.kernel.as_ref() == Some(&spec.name));
         let is_bootable = !matches!(spec.source, Source::Btf { .. });
@@ -201,7 +201,7 @@ impl Project {
         kernels.iter().filter_map(line).collect()
     }
 
-    /// Whether it is known of a kernel, before it is fetched, that it has no BTF, and none is given to it by name.
+    /// Whether it is known before a kernel is fetched that it has no BTF, and none is given to it by name.
     pub fn comes_without_btf(&self, spec: &KernelSpec) -> bool {
         let has_none = self.manifest.catalogue.entry_of(&spec.name).is_some_and(|entry| entry.has_no_btf);
         has_none && spec.btf.is_none()

@@ -161,7 +161,7 @@ mod tests {
     fn sound_objects_in_which_libbpf_finds_nothing_are_not_broken() {
         for name in ["unclaimed/legacy-maps", "unclaimed/untyped", "unclaimed/text"] {
             let planned = planned(name);
-            // Maps that load say nothing of the code beside them.
+            // Maps that load do not show anything about the code beside them.
             let row = planned.programs[0].name.as_str();
             assert_eq!((row, &planned.broken), (crate::plan::WHOLE_OBJECT, &None), "{name}");
             let diagnosis = crate::judge::unclaimed(planned.unclaimed().unwrap());

@@ -84,7 +84,7 @@ pub const TRIED_AGAIN: &str = "tried again";
 pub const GUEST_LOST: &str = "guest lost";
 
 impl CellRecord {
-    /// The notes that tell that a guest was lost on the way and its work done again in another one.
+    /// The notes about a guest that was lost on the way and its work done again in another one.
     pub fn retries(&self) -> impl Iterator<Item = &str> {
         let is_retry = |note: &&str| note.starts_with(GUEST_LOST) || note.contains(TRIED_AGAIN);
         self.notes.iter().map(String::as_str).filter(is_retry)
@@ -121,7 +121,7 @@ impl CellRecord {
         self.dangers.iter().any(is_it)
     }
 
-    /// What comes of the dangers of a program that the kernel loads: it reads wrong data there, or cannot attach.
+    /// The effects of the dangers of a program that the kernel loads: it reads wrong data there, or cannot attach.
     pub fn effects_on(&self, program: &str) -> Vec<DangerEffect> {
         let of_program = |danger: &&DangerRecord| danger.programs.iter().any(|name| name == program);
         let here = self.dangers.iter().filter(|danger| danger.difference.is_wrong_here()).filter(of_program);

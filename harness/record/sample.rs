@@ -261,7 +261,7 @@ pub fn record() -> RunRecord {
     record
 }
 
-/// The same, with predictions from types where the first kernel is unavailable.
+/// The same, with predictions from BTF where the first kernel is unavailable.
 pub fn predicted() -> RunRecord {
     let mut record = record();
     let KernelState::Unavailable { reason, hint } = record.kernels[0].state.clone() else { return record };

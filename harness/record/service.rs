@@ -220,7 +220,7 @@ fn judged(program: &ProgramRecord) -> Option<bool> {
     (program.verdict.blame() != Blame::Harness).then(|| program.verdict.is_pass())
 }
 
-/// Whether a program failed for want of a map.
+/// Whether a program failed because a map is missing.
 fn is_about(program: &ProgramRecord, map: &str) -> bool {
     let is_word = |text: &str| text.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == map);
     let evidence = program.evidence.as_ref();

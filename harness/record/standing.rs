@@ -12,7 +12,7 @@ impl KernelRecord {
         }
     }
 
-    /// Whether it is unavailable and the matrix may do without it, so that nothing on it counts. What types predict proves nothing,
+    /// Whether it is unavailable and the matrix may go on without it, so that nothing on it counts. What BTF predicts proves nothing,
     /// so it never counts either; but a kernel that has to be booted is missing all the same.
     pub fn is_done_without(&self) -> bool {
         match &self.state {

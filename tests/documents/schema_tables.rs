@@ -127,7 +127,7 @@ fn form(value: &Value) -> String {
             _ => "list".to_owned(),
         },
         Value::String(kind) if kind == "object" => match value["properties"].as_object() {
-            // The record of a variant: what it holds tells it from others.
+            // The record of a variant: what it holds distinguishes it from others.
             Some(properties) if value.get("description").is_none() || value.get("required").is_some() => {
                 format!(
                     "object with {}",

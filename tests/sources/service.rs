@@ -104,7 +104,7 @@ impl Service {
 
     /// How often `text` and `also` stand in a line of the server's log of requests.
     pub fn requests(&self, text: &str, also: &str) -> usize {
-        // Servers write their logs when they like, but in order: what came before this request is written before it.
+        // Servers write their logs when they like, but in order: earlier requests are written before it.
         let mark = format!("/v2/mark-{}", MARKS.fetch_add(1, Ordering::Relaxed));
         let mut request = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         request.write_all(format!("GET {mark} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();

@@ -94,7 +94,7 @@ impl<'a> Gate<'a> {
         }
     }
 
-    /// Allowances of what no kernel complains about any more.
+    /// Allowances for warnings that no kernel logs now.
     pub(super) fn unused_allowances(&mut self) {
         let stale = self.expectations.warnings.iter().zip(&self.allowed).filter(|(_, used)| !**used);
         let stale: Vec<&Scope> = stale.map(|(allowance, _)| &allowance.scope).collect();

@@ -141,7 +141,7 @@ fn kernel_data(kernel: &KernelRecord) -> Value {
 fn object_data(record: &RunRecord, o: usize) -> Value {
     let object = &record.objects[o];
     let cells = || (0..record.kernels.len()).map(|k| record.cell(o, k));
-    // What is asked is the same on every kernel, and logged where libbpf got that far.
+    // What a relocation asks for is the same on every kernel, and logged where libbpf got that far.
     let mut asked = vec![""; object.relocations.len()];
     let mut users = vec![Vec::<&str>::new(); object.relocations.len()];
     for one in cells().flat_map(|cell| &cell.relocations) {

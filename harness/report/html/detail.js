@@ -61,7 +61,7 @@ const story = (o, p, k, look, result) => {
   return list;
 };
 
-// Kernels before 6.8 tell no line; another kernel's word about the same text does.
+// Kernels before 6.8 print no line; another kernel's word about the same text does.
 const sourceOf = (o, p, k, result) => {
   if (result.insn === undefined && result.text === undefined) return null;
   if (result.place !== undefined) return { place: textOf(result.place), text: textOf(result.text) };
@@ -213,7 +213,7 @@ const beyondPart = (o, p, k) => {
 // Words as a shell takes them.
 const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
-// The folder of this page, as it is named from the folder where `reports` lies; `RUN` where the page is not on a disk.
+// The directory of this page, as it is named from the directory where `reports` lies; `RUN` where the page is not on a disk.
 const runFolder = () => {
   if (location.protocol !== "file:") return "RUN";
   const folder = decodeURIComponent(location.pathname).replace(/\/[^/]*$/, "");

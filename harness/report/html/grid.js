@@ -64,7 +64,7 @@ const programStory = (o, p, shown) => {
 
 const drawGrid = () => {
   const shown = shownKernels(), view = $("view-matrix");
-  // What room is left tells why, and since when.
+  // The remaining room shows why, and since when.
   const why = (text) => el("td", { class: "last" }, text && el("span", { title: text }, text.replaceAll("`", "")));
   const head = el("tr", {}, el("th", { scope: "col" }, "Program"), shown.map((k) => el("th", { scope: "col" },
     el("button", { type: "button", class: kernels[k].ready ? null : kernels[k].types ? "types" : "off", title: `${kernels[k].name}: ${kernels[k].state}${kernels[k].identity ? `, ${kernels[k].identity.release}` : kernels[k].types ? `, BTF of ${kernels[k].types.release}` : ""}`, onclick: () => go({ view: "kernels" }) }, kernels[k].name))), el("th", { scope: "col", class: "last" }, "Reason"));

@@ -172,7 +172,7 @@ fn inside(path: &Path) -> io::Result<PathBuf> {
 enum Hidden {
     /// A file; a directory of this path stays.
     File,
-    /// Whatever is there.
+    /// Anything that is there.
     All,
 }
 
