@@ -1,7 +1,7 @@
 //! [`judge`]: turns what a guest observed of a program, and what is known about the kernel and the object, into a [`Diagnosis`]. Pure.
 //!
 //! libbpf reports nearly everything as EINVAL, so the texts decide. The program's own reason comes before that of a map that was
-//! left out, the verifier's words before libbpf's, and an errno alone proves nothing. Each rule is a file of its own; the texts are
+//! left out, the verifier's words before libbpf's, and an errno alone proves nothing. Each rule is a separate file; the texts are
 //! in `texts.rs`.
 
 pub mod attach;

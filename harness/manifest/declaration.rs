@@ -26,7 +26,7 @@ pub(super) const COMMON: [&str; 12] = [
     machine::PROFILE,
     FALLBACK,
 ];
-/// Which builds are kernels of their own.
+/// Which builds are separate kernels.
 const BUILDS: &str = "builds";
 /// Tables with sources that stand in for the kernel's own.
 const FALLBACK: &str = "fallback";

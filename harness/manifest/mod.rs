@@ -111,7 +111,7 @@ pub struct KernelSpec {
     pub source: Source,
     /// Sources that replace it where it is unavailable, most preferred first.
     pub fallbacks: Vec<Source>,
-    /// Which of its builds are kernels of their own that replace it; only its newest build by default.
+    /// Which of its builds are separate kernels that replace it; only its newest build by default.
     pub builds: Option<Builds>,
     /// Whether a matrix may go on without it where its source cannot be reached.
     pub optional: bool,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{BpfObject, Origin};
 
-/// The name of an object in a file of its own: `foo` for `foo.bpf.o` and `foo.o`.
+/// The name of an object in a file: `foo` for `foo.bpf.o` and `foo.o`.
 pub(super) fn of_file(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let stem = name.strip_suffix(".o").unwrap_or(&name);

@@ -85,7 +85,7 @@ impl PlannedObject {
         let maps = maps().fold(0u64, |sum, map| sum.saturating_add(map.bytes(cpus)));
         // Of variables libbpf has a copy.
         let all = maps.max(widest).saturating_add(inventory.data_size.saturating_mul(2));
-        // A struct_ops map is attached from an object of its own, beside the first.
+        // A struct_ops map is attached from a separate object, beside the first.
         if inventory.struct_ops.is_empty() { all } else { all.saturating_mul(2) }
     }
 

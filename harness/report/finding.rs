@@ -314,7 +314,7 @@ fn finding_of(record: &RunRecord, shown: &[usize], o: usize, group: Group<'_>) -
 fn of_dangers(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     for &k in shown {
-        // What fails elsewhere is a finding of its own there.
+        // What fails elsewhere is a separate finding there.
         for danger in record.cell(o, k).dangers.iter().filter(|danger| danger.difference.is_wrong_here()) {
             let place = danger.source.as_ref().map(SourceLocation::of_relocation);
             let finding = Finding {

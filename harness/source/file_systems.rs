@@ -208,7 +208,7 @@ impl Request<'_> {
     }
 }
 
-/// Whether the image, the list of what is built in, and the modules are packages of their own.
+/// Whether the image, the list of what is built in, and the modules are separate packages.
 fn is_split(image: &LockedPackage) -> bool {
     image.name.starts_with("linux-binary-")
 }

@@ -258,7 +258,7 @@ impl LockFile {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
-        // The directory itself is locked: the file is replaced by rename, and a lock file of its own would litter the
+        // The directory itself is locked: the file is replaced by rename, and a separate lock file would litter the
         // project.
         let guard = File::open(folder).during("open", folder)?;
         take_for_a_moment(&guard, FlockOperation::NonBlockingLockExclusive).during("lock", folder)?;

@@ -1,6 +1,6 @@
 //! [`Store::learn_modules`], [`Store::with_module_files`]: fetch the modules that a kernel came without.
 //!
-//! Where the modules are a package of their own, that is larger than the kernel and most runs need nothing of it: it is fetched when a
+//! Where the modules are a separate package, that is larger than the kernel and most runs need nothing of it: it is fetched when a
 //! verdict or a guest needs it. What it shows is kept, and so are its files.
 
 use std::fs;

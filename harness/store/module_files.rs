@@ -105,7 +105,7 @@ pub(crate) fn keep(tree: &ModuleTree, folder: &Path) -> io::Result<()> {
         });
         Some(kept.map(|sha256| ((*name).to_owned(), Listed { file, sha256, info })))
     };
-    // The kernel's lock is held: threads of its own, as for what modules have.
+    // The kernel's lock is held: separate threads, as for what modules have.
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let piece = files.len().div_ceil(threads).max(1);
     let kept: Vec<io::Result<(String, Listed)>> = std::thread::scope(|scope| {

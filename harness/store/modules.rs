@@ -41,7 +41,7 @@ pub(crate) fn pack(tree: &ModuleTree) -> io::Result<Packed> {
     Ok(Packed { types: module_btf::pack(types)?, functions: module_functions::pack(&functions)? })
 }
 
-/// What the modules have, in their order. The kernel's lock is held here, so that these are threads of its own: one of a run's pool that
+/// What the modules have, in their order. The kernel's lock is held here, so that these are separate threads: one of a run's pool that
 /// waits for the others would take up another kernel meanwhile, which may wait for this lock.
 fn read_all(files: &[(&str, &Path)]) -> Vec<(String, ModuleContent)> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

@@ -100,7 +100,7 @@ fn rows(text: &mut String, object: &Value, before: &str, required: &[&str]) {
 /// The type, in words.
 fn form(value: &Value) -> String {
     if let Some(name) = value["$ref"].as_str().and_then(|reference| reference.strip_prefix("#/$defs/")) {
-        // Types of the record begin with a capital, and have a heading of their own.
+        // Types of the record begin with a capital, and have a separate heading.
         let has_heading = name.starts_with(|c: char| c.is_ascii_uppercase());
         return if has_heading { format!("[{name}](#{})", name.to_ascii_lowercase()) } else { name.to_owned() };
     }

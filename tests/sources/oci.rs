@@ -117,7 +117,7 @@ fn ci_kernels() -> Vec<u8> {
     layer(&files)
 }
 
-/// The layers of little-vm-helper: a base, and all of a kernel in a directory of its own.
+/// The layers of little-vm-helper: a base, and all of a kernel in a separate directory.
 fn little_vm_helper() -> [Vec<u8>; 2] {
     let inside = |(name, bytes): (String, Vec<u8>)| (format!("data/kernels/5.10-main/{name}"), bytes);
     let base = [("bin/busybox".to_owned(), vec![1; 5000]), ("etc/passwd".to_owned(), b"root:x:0:0::/:\n".to_vec())];

@@ -20,7 +20,7 @@ pub const USER: &str = "corematrix";
 pub const PASSWORD: &str = "sesame-4711";
 const PASSWORD_HASH: &str = "$2y$04$abcdefghijklmnopqrstuu6sY3P5qG63S2M1n3TdY98AgJRZ8znRq";
 
-/// A server with a directory of its own. Dropping it ends it.
+/// A server with a separate directory. Dropping it ends it.
 pub struct Service {
     folder: tempfile::TempDir,
     child: Child,

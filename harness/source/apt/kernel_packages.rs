@@ -21,7 +21,7 @@ pub(in crate::source) const SIBLINGS: &str =
 pub(in crate::source) struct KernelPackages {
     /// Packages with the image, any one will do; the signed one first.
     pub images: Vec<Package>,
-    /// Whether config and modules are in packages of their own.
+    /// Whether config and modules are in separate packages.
     pub split: bool,
     /// The package with config and list of built-in drivers, if split and listed.
     pub base: Option<Package>,
