@@ -121,7 +121,7 @@ lint_tools() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" || say "note: ${missing[*]} cannot be installed"
 }
 
-# virtme-ng at exactly the versions of the file; made anew when the file changes.
+# virtme-ng at exactly the versions of the file; made again when the file changes.
 virtual_environment() {
     local wanted=images/virtme-ng.txt
     if [ -x .venv/bin/virtme-run ] && cmp -s "$wanted" .venv/installed.txt; then return; fi

@@ -168,8 +168,8 @@ pub fn findings(record: &RunRecord) -> Vec<Finding> {
 }
 
 fn of_object(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
-    let finding = |story: String, kernels: Vec<usize>| Finding {
-        level: FindingLevel::Error,
+    let finding = |level: FindingLevel, story: String, kernels: Vec<usize>| Finding {
+        level,
         kind: FindingKind::Object,
         object: Some(o),
         programs: Vec::new(),
@@ -179,24 +179,27 @@ fn of_object(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
         place: None,
     };
     if let Some(reason) = &record.objects[o].broken {
-        return vec![finding(format!("the object cannot be read: {reason}"), shown.to_vec())];
+        return vec![finding(FindingLevel::Error, format!("the object cannot be read: {reason}"), shown.to_vec())];
     }
-    let mut reasons: Vec<(&str, Vec<usize>)> = Vec::new();
+    let mut reasons: Vec<(&str, Option<String>, Vec<usize>)> = Vec::new();
     for &k in shown {
         let cell = record.cell(o, k);
-        let whole = record.fails_whole(o, k);
+        let whole = cell.failed_whole();
         let Some(whole) = whole.filter(|_| cell.programs.iter().all(|program| program.verdict.is_pass())) else {
             continue;
         };
         let reason = whole.reason.as_deref().unwrap_or("no reason was recorded");
-        match reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, affected)) => affected.push(k),
-            None => reasons.push((reason, vec![k])),
+        let excuse = record.whole_excuse(o, k);
+        match reasons.iter_mut().find(|known| (known.0, &known.1) == (reason, &excuse)) {
+            Some((_, _, affected)) => affected.push(k),
+            None => reasons.push((reason, excuse, vec![k])),
         }
     }
-    let described = |(reason, affected): (&str, Vec<usize>)| {
+    let described = |(reason, excuse, affected): (&str, Option<String>, Vec<usize>)| {
         let on = kernels(record, shown, &affected);
-        finding(format!("each program loads, but not the object as a whole {on}: {reason}"), affected)
+        let level = if excuse.is_some() { FindingLevel::Note } else { FindingLevel::Error };
+        let excuse = excuse.map_or(String::new(), |excuse| format!("; {excuse}"));
+        finding(level, format!("each program loads, but not the object as a whole {on}: {reason}{excuse}"), affected)
     };
     reasons.into_iter().map(described).collect()
 }
@@ -311,7 +314,7 @@ fn finding_of(record: &RunRecord, shown: &[usize], o: usize, group: Group<'_>) -
 fn of_dangers(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     for &k in shown {
-        // What fails elsewhere is a finding of its own there.
+        // What fails elsewhere is a separate finding there.
         for danger in record.cell(o, k).dangers.iter().filter(|danger| danger.difference.is_wrong_here()) {
             let place = danger.source.as_ref().map(SourceLocation::of_relocation);
             let finding = Finding {

@@ -1,4 +1,4 @@
-//! [`Format`]: the renderings of a record, each from the record alone and a file of its own.
+//! [`Format`]: the renderings of a record, each from the record alone and a separate file.
 
 use std::io;
 use std::path::Path;

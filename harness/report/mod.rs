@@ -1,6 +1,6 @@
 //! Renders a record: each [`Format`] is a file here, and so is the live view of a run. Nothing here runs anything.
 //!
-//! [`write_all`] writes the files of a run, [`write_formats`] those that are asked for later; [`table::render`] is what the terminal shows at its end and
+//! [`write_all`] writes the files of a run, [`write_formats`] those that are requested later; [`table::render`] is what the terminal shows at its end and
 //! [`progress::Progress`] what it shows on the way.
 
 pub mod comparison;

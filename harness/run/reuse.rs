@@ -94,7 +94,7 @@ impl KernelContext<'_> {
         true
     }
 
-    /// What the store has of a cell. What was observed in a guest of its own is good enough for every run.
+    /// What the store has of a cell. What was observed in a guest of its own can be used by every run.
     fn kept_cell(&self, object: usize) -> Option<KeptCell> {
         let by = |isolation| self.run.store.kept_cell(&self.cell_key(object, isolation)?);
         by(Isolation::Cell).or_else(|| if self.may_share(object) { by(Isolation::Shared) } else { None })

@@ -12,13 +12,13 @@
 #
 # Each part leaves a JSON file; results.md, results.json and the plots are made of those that are there, with their dates. To try
 # the scripts out: BENCH_KERNELS="5.10" BENCH_STOCK="5.10" BENCH_OBJECTS=2 BENCH_ROUNDS=1. On a busy machine results are worthless.
-# Ends non-zero on trouble only; a missed goal is marked.
+# Ends non-zero on errors only; a missed goal is marked.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/stock.sh"
 cd "$project"
 
-# The default kernels that can be had from Debian.
+# The default kernels that Debian has.
 read -ra kernels <<< "${BENCH_KERNELS:-5.10 6.1 6.12 6.17 6.18 6.19 7.1 7.3}"
 # Those on which the loop of stock virtme-ng is measured; the rest is extrapolated, since a loop takes hours.
 read -ra stock_measured <<< "${BENCH_STOCK:-5.10 6.12 7.3}"

@@ -29,9 +29,9 @@ const sumOf = (o, k) => {
   if (cell.predicted) return el("span", { class: "sum predicted" }, `~${cell.predicted.filter((one) => one.resolves).length}/${total}`);
   if (cell.programs.every((result) => lookOf(result).look === "none")) return el("span", { class: "sum" }, "–");
   const whole = cell.whole === false && loaded === total ? "*" : "";
-  const part = cell.programs.some((result) => !passes(result) && !isExcused(result)) || whole;
-  const allowed = loaded < total && !part;
-  return el("span", { class: `sum${part ? " part" : ""}` }, allowed ? `(${loaded}/${total})` : `${loaded}/${total}${whole}`);
+  const part = cell.programs.some((result) => !passes(result) && !isExcused(result)) || (whole && cell.whole_excuse === null);
+  const allowed = (loaded < total || whole) && !part;
+  return el("span", { class: `sum${part ? " part" : ""}` }, allowed ? `(${loaded}/${total}${whole})` : `${loaded}/${total}${whole}`);
 };
 
 // An object is unfolded where something in it differs from loading, unless its reader said otherwise.
@@ -89,7 +89,7 @@ const inGrid = (selector) => {
 
 const drawGrid = () => {
   const shown = shownKernels(), view = $("view-matrix");
-  // What room is left tells why, and since when.
+  // The remaining room shows why, and since when.
   const why = (text) => el("td", { class: "last" }, text && el("span", { title: text }, text.replaceAll("`", "")));
   const head = el("tr", {}, el("th", { scope: "col" }, "Program"), shown.map((k) => el("th", { scope: "col" },
     el("button", { type: "button", class: kernels[k].ready ? null : kernels[k].types ? "types" : "off", title: `${kernels[k].name}: ${kernels[k].state}${kernels[k].identity ? `, ${kernels[k].identity.release}` : kernels[k].types ? `, BTF of ${kernels[k].types.release}` : ""}`, onclick: () => go({ view: "kernels" }) }, kernels[k].name))), el("th", { scope: "col", class: "last" }, "Reason"));
@@ -152,6 +152,6 @@ const legend = () => {
   const effects = effectsOf(cells.flatMap((cell) => cell.dangers).filter((danger) => danger.here));
   const danger = effects.length > 0 && el("span", {}, el("span", { class: "warn" }, "ok !"), ` loads, but ${effects.join(" or ")}`);
   const whole = cells.some((cell) => cell.whole === false) && el("span", {}, el("span", {}, "2/2*"), " each program loads, but not the object as a whole");
-  const excused = cells.some((cell) => cell.programs.some(isExcused)) && el("span", {}, el("span", { class: "excused" }, "(…)"), " fails, but the suite allows it");
+  const excused = cells.some((cell) => cell.programs.some(isExcused) || cell.whole_excuse !== null) && el("span", {}, el("span", { class: "excused" }, "(…)"), " fails, but the suite allows it");
   return el("div", { class: "legend" }, signs, predicted, danger, excused, whole);
 };

@@ -31,7 +31,7 @@ const resultOf = (o, p, k) => cellOf(o, k).programs[p];
 const textOf = (number) => (number === undefined || number === null ? "" : texts[number]);
 const lookOf = (result) => verdicts[result.v];
 const passes = (result) => lookOf(result).look === "good";
-// A failure that a suite puts up with.
+// A failure that a suite allows.
 const isExcused = (result) => result.excuse !== undefined;
 const blames = (result) => ["bad", "grave"].includes(lookOf(result).look) && !isExcused(result);
 const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
@@ -41,7 +41,7 @@ const toldDangers = (o, p, k) => cellOf(o, k).dangers.filter((danger) => danger.
 const effectsOf = (dangers) => [...new Set(dangers.map((danger) => danger.effect))];
 const dangersOf = (o, p, k) => toldDangers(o, p, k).filter((danger) => danger.here);
 
-// What types say of a program on a kernel that was not booted. It is no result.
+// What BTF predicts for a program on a kernel that was not booted. It is no result.
 const predictionOf = (o, p, k) => { const all = cellOf(o, k).predicted; return all ? all[p] : null; };
 
 // The short words of a result and its looks.
@@ -65,13 +65,13 @@ const state = { view: "matrix", find: "", kernels: new Set(), verdicts: new Set(
 
 const shownKernels = () => kernels.map((_, k) => k).filter((k) => state.kernels.size === 0 || state.kernels.has(k));
 
-// Whether one result is asked for, by verdict and cause.
+// Whether one result is wanted, by verdict and cause.
 const wanted = (result) =>
   (state.verdicts.size === 0 || state.verdicts.has(result.v)) && (state.causes.size === 0 || state.causes.has(result.cause));
 
 const narrowed = () => state.verdicts.size > 0 || state.causes.size > 0;
 
-// Whether a program is asked for, by its fate on the kernels shown and by text.
+// Whether a program is wanted, by its fate on the kernels shown and by text.
 const programShown = (o, p, shown) => {
   const results = shown.map((k) => resultOf(o, p, k));
   if (narrowed() && !results.some(wanted)) return false;
