@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what corematrix needs and is missing: Debian packages by apt, virtme-ng into .venv. Changes nothing that is there already.
-# With `--dist` also what only `make dist` needs. With `--tests` also what only the tests need: a browser, in which the HTML report is tried, servers and tools that serve kernels to it, and
+# With `--dist` also what only `make dist` needs. With `--tests` also what only the tests need: a browser, in which the HTML report is tried, servers and tools that serve kernels to it, python-tuf, and
 # rustfmt and clippy for a toolchain of Debian's.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -121,15 +121,22 @@ lint_tools() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" || say "note: ${missing[*]} cannot be installed"
 }
 
-# virtme-ng at exactly the versions of the file; made again when the file changes.
+pinned() { .venv/bin/python3 -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps -r "$1"; }
+# virtme-ng at exactly the versions of the file; made again when the file changes. For the tests python-tuf, too.
 virtual_environment() {
-    local wanted=images/virtme-ng.txt
-    if [ -x .venv/bin/virtme-run ] && cmp -s "$wanted" .venv/installed.txt; then return; fi
-    say "installing virtme-ng into .venv"
-    rm -rf .venv
-    "$python" -m venv .venv
-    .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps -r "$wanted"
-    cp "$wanted" .venv/installed.txt
+    local wanted=images/virtme-ng.txt tuf=images/python-tuf.txt
+    if ! [ -x .venv/bin/virtme-run ] || ! cmp -s "$wanted" .venv/installed.txt; then
+        say "installing virtme-ng into .venv"
+        rm -rf .venv
+        "$python" -m venv .venv
+        pinned "$wanted"
+        cp "$wanted" .venv/installed.txt
+    fi
+    if [ -n "$tests" ] && ! cmp -s "$tuf" .venv/tuf.txt; then
+        say "installing python-tuf into .venv"
+        pinned "$tuf"
+        cp "$tuf" .venv/tuf.txt
+    fi
 }
 
 if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then

@@ -52,6 +52,7 @@ pub mod store;
 pub mod suite;
 pub mod test_output;
 pub mod timestamp;
+pub mod venv;
 pub mod verifier;
 pub mod vm;
 pub mod whole_file;

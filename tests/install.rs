@@ -236,6 +236,30 @@ printf "#!/bin/sh\necho virtme-ng 1.42\n" > $D/bin/vng"##;
 }
 
 #[test]
+fn setup_installs_python_tuf_where_a_kernel_needs_it() {
+    let machine = Machine::with(&[]);
+    machine.all_tools();
+    python(&machine, r##"printf "#!/bin/sh\nexit 0\n" > $D/bin/python3; /bin/chmod +x $D/bin/python3"##);
+    machine.corematrix(&["setup"]).expect(i32::from(GOOD));
+    machine
+        .corematrix(&["setup", "--tuf"])
+        .expect(i32::from(BAD_CONFIGURATION))
+        .expect_said(&["missing or too old: python-tuf"]);
+    let url = "disk = \"https://a.example/x-{version}.img\"\ntuf = \"https://a.example/m/\"\ntuf-root = \"root.json\"";
+    fs::write(machine.path("work/kernels.toml"), format!("[kernel.mine]\nsource = \"disk\"\n{url}\n")).unwrap();
+    machine.corematrix(&["setup"]).expect(i32::from(BAD_CONFIGURATION));
+    let ended = machine.corematrix(&["setup", "--yes"]);
+    ended.expect(i32::from(GOOD));
+    assert!(
+        ended.stdout.contains("installing: python-tuf ") && ended.stdout.contains("/corematrix/python-tuf-"),
+        "{ended:?}"
+    );
+    let ended = machine.corematrix(&["setup", "--tuf"]);
+    ended.expect(i32::from(GOOD));
+    assert!(!ended.stdout.contains("installing"), "{ended:?}");
+}
+
+#[test]
 fn setup_takes_no_virtme_ng_that_is_too_old() {
     let machine = Machine::with(&[]);
     machine.all_tools();

@@ -2,16 +2,31 @@
 
 use std::path::PathBuf;
 
-use super::image_reference::is_sha256;
+use super::image_reference::{is_sha256, is_sha512};
 use super::reader::TableReader;
 use super::repository::{Keyring, RepositoryFormat};
-use super::source::Source;
+use super::source::{FileLocation, Source};
 use super::source_table::{SourceTable, is_web_address};
 
 /// Stands for the newest version in the addresses of an image.
 pub(crate) const VERSION: &str = "{version}";
 /// Keys of source `disk` that only images on servers have.
-const OF_SERVERS: [&str; 7] =
+const OF_SERVERS: [&str; 10] = [
+    "sha256",
+    "checksums",
+    "signature",
+    "keyring",
+    "fingerprints",
+    "version-url",
+    "version-after",
+    "tuf",
+    "tuf-root",
+    "tuf-root-checksums",
+];
+/// Those that say which TUF repository has the image.
+const OF_TUF: [&str; 3] = ["tuf", "tuf-root", "tuf-root-checksums"];
+/// Those that a TUF repository makes needless.
+const NOT_BESIDE_TUF: [&str; 7] =
     ["sha256", "checksums", "signature", "keyring", "fingerprints", "version-url", "version-after"];
 
 /// Where a disk image is, in any format that `qemu-img` knows; packed or not.
@@ -28,7 +43,7 @@ pub enum DiskImage {
 pub struct ServedImage {
     /// Its address.
     pub url: String,
-    /// Where its newest version is found, if its address has one.
+    /// Where its newest version is found, if its address has one and no TUF repository lists it.
     pub newest: Option<NewestVersion>,
     /// What proves that it is the right one.
     pub proof: ImageProof,
@@ -52,6 +67,26 @@ pub enum ImageProof {
     Checksums(String, Option<ImageSignature>),
     /// A signature of the image itself.
     Signature(ImageSignature),
+    /// A repository of The Update Framework, which lists the image by the last part of its address.
+    Tuf(TufRepository),
+}
+
+/// A repository of The Update Framework.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TufRepository {
+    /// The address of the directory with its metadata.
+    pub metadata: String,
+    /// Where its root of trust is; any version of it.
+    pub root: FileLocation,
+    /// SHA-256 or SHA-512 of versions of the root that are right, in lower-case hex; always there for one on a server.
+    pub root_checksums: Vec<String>,
+}
+
+impl ServedImage {
+    /// Whether its address has a version.
+    pub fn has_version(&self) -> bool {
+        self.url.contains(VERSION)
+    }
 }
 
 /// A detached OpenPGP signature.
@@ -93,6 +128,10 @@ impl<'t> SourceTable<'_, 't> {
     }
 
     fn served_image(&self, reader: &mut TableReader<'t>, (url, at): (&str, usize)) -> Option<ServedImage> {
+        if OF_TUF.iter().any(|key| self.section.table.contains_key(*key)) {
+            let proof = ImageProof::Tuf(self.tuf_repository(reader, (url, at))?);
+            return Some(ServedImage { url: url.to_owned(), newest: None, proof });
+        }
         let sums = reader.strings(self.section, "sha256").unwrap_or_default();
         for (sum, place) in sums.iter().filter(|(sum, _)| !is_sha256(sum)) {
             let message = format!("`{sum}` is not a SHA-256");
@@ -116,8 +155,8 @@ impl<'t> SourceTable<'_, 't> {
             (None, None, None) if keyring => return None,
             (None, None, None) => {
                 let message = "`disk` is a URL, so something must prove that the image is the right one";
-                let hint = "add `sha256 = [\"...\"]`, the URL of a file with `checksums`, or the `keyring` of those \
-    who sign it";
+                let hint = "add `sha256 = [\"...\"]`, the URL of a file with `checksums`, the `keyring` of those who \
+    sign it, or its repository as `tuf`";
                 self.problem(reader, at, message, Some(hint.to_owned()));
                 return None;
             }
@@ -128,6 +167,51 @@ impl<'t> SourceTable<'_, 't> {
             }
         };
         Some(ServedImage { url: url.to_owned(), newest, proof })
+    }
+
+    fn tuf_repository(&self, reader: &mut TableReader<'t>, (url, at): (&str, usize)) -> Option<TufRepository> {
+        for key in NOT_BESIDE_TUF {
+            if let Some((name, _)) = self.section.table.get_key_value(key) {
+                let message = format!("`{key}` does not apply to a disk image in a TUF repository");
+                self.problem(reader, name.span().start, &message, Some("remove it".to_owned()));
+            }
+        }
+        let name = url.rsplit('/').next().unwrap_or_default();
+        if name.is_empty() || name.contains(['?', '#']) || url.matches(VERSION).count() > name.matches(VERSION).count()
+        {
+            let message = "the last part of `disk` is not the name of a target";
+            let hint = format!("write the URL of the targets and the name, in which `{VERSION}` is the newest version");
+            self.problem(reader, at, message, Some(hint));
+        }
+        if name.matches(VERSION).count() > 1 {
+            let message = format!("`{VERSION}` may be in the name of a target only once");
+            self.problem(reader, at, &message, Some("name the target so that one version is in it".to_owned()));
+        }
+        let metadata = self.address(reader, "tuf");
+        let root = reader.string(self.section, "tuf-root");
+        let sums = reader.strings(self.section, "tuf-root-checksums").unwrap_or_default();
+        for (sum, place) in sums.iter().filter(|(sum, _)| !is_sha256(sum) && !is_sha512(sum)) {
+            let message = format!("`{sum}` is neither a SHA-256 nor a SHA-512");
+            let hint = "`sha256sum root.json` prints it: 64 hex digits";
+            self.problem(reader, place.start, &message, Some(hint.to_owned()));
+        }
+        if metadata.is_none() || root.is_none() {
+            let message = "`tuf` and `tuf-root` need each other";
+            let hint = "write `tuf = \"https://example.org/metadata\"` and `tuf-root = \"root.json\"`";
+            self.problem(reader, at, message, Some(hint.to_owned()));
+        }
+        let (text, place) = root?;
+        if is_web_address(text) && sums.is_empty() {
+            let message = "`tuf-root` is a URL, so `tuf-root-checksums` must prove that it is the right one";
+            let hint = "write `tuf-root-checksums = [\"...\"]`, as the publisher of the images states it";
+            self.problem(reader, place.start, message, Some(hint.to_owned()));
+        }
+        let root = match is_web_address(text) {
+            true => FileLocation::Url(text.to_owned()),
+            false => FileLocation::Path(self.folder.join(text)),
+        };
+        let root_checksums = sums.iter().map(|(sum, _)| sum.to_ascii_lowercase()).collect();
+        Some(TufRepository { metadata: metadata?, root, root_checksums })
     }
 
     fn newest_version(&self, reader: &mut TableReader<'t>, url: &str, at: usize) -> Option<NewestVersion> {
@@ -188,6 +272,35 @@ mod tests {
         let DiskImage::Server(image) = read(lines).unwrap() else { panic!() };
         let ImageProof::Checksums(url, Some(signature)) = &image.proof else { panic!("{image:?}") };
         assert_eq!((url.as_str(), signature.url.ends_with(".gpg")), ("https://a.example/SHA256SUMS", true));
+    }
+
+    #[test]
+    fn a_tuf_repository_proves_an_image() {
+        let url = "disk = \"https://a.example/targets/x-v{version}.img.lz4\"\ntuf = \"https://a.example/metadata/\"";
+        let sum = "AB".repeat(64);
+        let lines = format!("{url}\ntuf-root = \"https://a.example/root.json\"\ntuf-root-checksums = [\"{sum}\"]");
+        let DiskImage::Server(image) = read(&lines).unwrap() else { panic!() };
+        let root_checksums = vec![sum.to_lowercase()];
+        let root = FileLocation::Url("https://a.example/root.json".into());
+        let metadata = "https://a.example/metadata/".to_owned();
+        assert_eq!(image.proof, ImageProof::Tuf(TufRepository { metadata, root, root_checksums }));
+        assert!(image.has_version() && image.newest.is_none());
+        let DiskImage::Server(image) = read(&format!("{url}\ntuf-root = \"root.json\"")).unwrap() else { panic!() };
+        let ImageProof::Tuf(repository) = &image.proof else { panic!("{image:?}") };
+        assert_eq!(repository.root, FileLocation::Path("/matrix/root.json".into()));
+        for (lines, part) in [
+            (url.to_owned(), "`tuf` and `tuf-root` need each other"),
+            ("disk = \"https://a.example/x\"\ntuf-root = \"r\"".to_owned(), "`tuf` and `tuf-root` need each other"),
+            (format!("{url}\ntuf-root = \"https://a.example/r\""), "so `tuf-root-checksums` must prove"),
+            (format!("{url}\ntuf-root = \"r\"\ntuf-root-checksums = [\"ab\"]"), "neither a SHA-256 nor a SHA-512"),
+            (format!("{url}\ntuf-root = \"r\"\nkeyring = \"k\""), "`keyring` does not apply to a disk image in a TUF"),
+            (url.replace("x-v{version}", "{version}-{version}") + "\ntuf-root = \"r\"", "only once"),
+            (url.replace("targets/x-v", "{version}/x") + "\ntuf-root = \"r\"", "is not the name of a target"),
+            ("disk = \"x\"\ntuf = \"https://a.example/m\"".to_owned(), "`tuf` needs a `disk` that is a URL"),
+        ] {
+            let message = read(&lines).unwrap_err();
+            assert!(message.contains(part), "{lines}: {message}");
+        }
     }
 
     #[test]

@@ -77,7 +77,15 @@ impl fmt::Display for ImageReference {
 
 /// Whether `text` is a SHA-256 in hex.
 pub(super) fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    is_hex(text, 64)
+}
+
+pub(super) fn is_sha512(text: &str) -> bool {
+    is_hex(text, 128)
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ use crate::record::MachineSettings;
 pub use builds::{Builds, MOST_BUILDS, split_name};
 pub use catalogue::Catalogue;
 pub(crate) use disk_image::VERSION;
-pub use disk_image::{DiskImage, ImageProof, ImageSignature, NewestVersion, ServedImage};
+pub use disk_image::{DiskImage, ImageProof, ImageSignature, NewestVersion, ServedImage, TufRepository};
 pub use image_reference::ImageReference;
 pub(crate) use image_reference::is_this_machine;
 pub use kernel_selector::KernelSelector;

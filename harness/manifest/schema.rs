@@ -84,9 +84,17 @@ fn key(name: &str) -> Value {
         ),
         "version-url" => text("URL of a text that names the newest version."),
         "version-after" => text("The word in that text that comes before the version."),
+        "tuf" => text(
+            "URL of the metadata of the TUF repository whose targets include the disk image, named as the last part of \
+    its URL.",
+        ),
+        "tuf-root" => text("The root of trust of that repository, any version of `root.json`: a path or a URL."),
+        "tuf-root-checksums" => {
+            texts("SHA-256 or SHA-512 of versions of `tuf-root` that are accepted; required if it is a URL.")
+        }
         "release" => text("The release; for source `disk`, a glob of it."),
         "files" => texts("Paths or URLs of `.deb` or `.rpm` files."),
-        "sha256" => texts("The SHA-256 of each of the files, or of the disk image."),
+        "sha256" => texts("The SHA-256 of each of the files, of the disk image, or of the file with BTF."),
         "package" => text("The Debian package that holds the BTF."),
         "file" => text("The path of the BTF file in that package."),
         other => panic!("`{other}` has no description"),

@@ -88,6 +88,13 @@ pub enum BtfPlace {
     /// On this machine, absolute: raw BTF, an ELF file, either packed, or an archive laid out as BTFHub's with or without a pattern such as
     /// `archive/ubuntu/20.04/x86_64/*`.
     Path(PathBuf),
+    /// A file on a web server: raw BTF or an ELF file, either packed.
+    Server {
+        /// Its address.
+        url: String,
+        /// Its SHA-256 in lower-case hex; without one, that of the file that is fetched first is pinned.
+        sha256: Option<String>,
+    },
     /// In a Debian package.
     Package {
         /// Its name.
@@ -176,6 +183,7 @@ impl fmt::Display for Source {
             Source::Package { files } => f.write_str(files.first().map_or("", |first| first.name())),
             Source::Oci { image } => write!(f, "{image}"),
             Source::Btf { place: BtfPlace::Path(path), .. } => write!(f, "{}", path.display()),
+            Source::Btf { place: BtfPlace::Server { url, .. }, .. } => f.write_str(url),
             Source::Btf { place: BtfPlace::Package { package, file, .. }, .. } => {
                 write!(f, "{} of {package}", file.rsplit('/').next().unwrap_or(file))
             }

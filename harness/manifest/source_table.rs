@@ -23,11 +23,23 @@ pub(super) const SOURCES: [(&str, &[&str], &[&str]); 13] = [
     (
         "disk",
         &["disk"],
-        &["release", "sha256", "checksums", "signature", "keyring", "fingerprints", "version-url", "version-after"],
+        &[
+            "release",
+            "sha256",
+            "checksums",
+            "signature",
+            "keyring",
+            "fingerprints",
+            "version-url",
+            "version-after",
+            "tuf",
+            "tuf-root",
+            "tuf-root-checksums",
+        ],
     ),
     ("package", &["files"], &["sha256"]),
     ("oci", &["image"], &[]),
-    ("btf", &[], &["btf", "package", "suites", "file", "release"]),
+    ("btf", &[], &["btf", "sha256", "package", "suites", "file", "release"]),
     ("mainline", &["version"], &["mirror", "keyring", "fingerprints"]),
 ];
 
@@ -257,7 +269,7 @@ impl<'t> SourceTable<'_, 't> {
                 let message = format!("`{key}` needs a `package`");
                 self.problem(reader, self.section.start, &message, Some("remove it".to_owned()));
             }
-            return Some(Source::Btf { place: BtfPlace::Path(self.absolute(reader, "btf")?), release });
+            return Some(Source::Btf { place: self.btf_file(reader)?, release });
         }
         for key in ["suites", "file", "release"].into_iter().filter(|key| !has(key)) {
             let message = format!("`{key}` is missing, a `package` with BTF needs it");
@@ -276,6 +288,24 @@ impl<'t> SourceTable<'_, 't> {
         }
         let place = BtfPlace::Package { package: package.to_owned(), suites, file: file.to_owned() };
         Some(Source::Btf { place, release })
+    }
+
+    fn btf_file(&self, reader: &mut TableReader<'t>) -> Option<BtfPlace> {
+        let (text, place) = reader.string(self.section, "btf")?;
+        let sums = reader.strings(self.section, "sha256").unwrap_or_default();
+        for (sum, place) in sums.iter().filter(|(sum, _)| !is_sha256(sum)) {
+            let message = format!("`{sum}` is not a SHA-256");
+            self.problem(reader, place.start, &message, Some("`sha256sum FILE` prints it: 64 hex digits".to_owned()));
+        }
+        if is_web_address(text) {
+            let sha256 = sums.first().map(|(sum, _)| sum.to_ascii_lowercase());
+            return Some(BtfPlace::Server { url: text.to_owned(), sha256 });
+        }
+        if !sums.is_empty() {
+            let message = "`sha256` needs a `btf` that is a URL";
+            self.problem(reader, place.start, message, Some("remove it".to_owned()));
+        }
+        Some(BtfPlace::Path(self.absolute(reader, "btf")?))
     }
 
     fn mainline(&self, reader: &mut TableReader<'t>) -> Option<Source> {

@@ -11,6 +11,7 @@ use crate::manifest::{
 };
 use crate::source::{BtfFile, LockFile};
 use crate::store::{Store, StoredFolder, StoredKernel};
+use crate::venv::Venv;
 use crate::vm::{Deadlines, ToolPaths, Toolchain, ToolchainError};
 
 /// Where the store remembers the versions of programs.
@@ -86,7 +87,12 @@ impl Project {
     }
 
     fn download_with_tools(&mut self) {
-        if let Some(vng) = Toolchain::vng(&self.tools_folder, &self.paths) {
+        let vng = Toolchain::vng(&self.tools_folder, &self.paths);
+        let own = self.paths.python_tuf.iter().filter(|own| own.is_whole()).map(Venv::program);
+        // Where virtme-ng is in a directory of Python's, python-tuf may be, too.
+        let beside = vng.iter().map(|vng| vng.with_file_name("python3")).filter(|python| python.is_file());
+        self.store.look_up_with(own.chain(beside).collect());
+        if let Some(vng) = vng {
             self.store.download_with(vng);
         }
     }
@@ -289,10 +295,13 @@ mod tests {
             assert!(matches!(&lines[..], [line] if line.contains("has no BTF, and none is given")), "{lines:?}");
         }
         assert_eq!(project.without_btf(&chosen("ubuntu:22.04")), [""; 0]);
-        let lines = project.to_be_fetched(&chosen("bottlerocket"));
-        assert!(matches!(&lines[..], [line] if line.contains("bottlerocket.img.lz4")), "{lines:?}");
-        fs::write(at("bottlerocket.img.lz4"), "").unwrap();
-        assert_eq!(project.to_be_fetched(&chosen("bottlerocket")), [""; 0]);
+        let entry = "[fleet]\nnote = \"fetch fleet.img\"\nsource = \"disk\"\ndisk = \"fleet.img\"\n";
+        fs::write(at("catalogue.toml"), entry).unwrap();
+        let project = write("");
+        let fleet = project.kernels(&["fleet".to_owned()]).unwrap();
+        assert_eq!(project.to_be_fetched(&fleet), ["kernel `fleet`: fetch fleet.img"]);
+        fs::write(at("fleet.img"), "").unwrap();
+        assert_eq!(project.to_be_fetched(&fleet), [""; 0]);
         // An archive that has some is enough.
         fs::create_dir(at("archive")).unwrap();
         let types = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain/kernel_a.o");

@@ -47,6 +47,7 @@ mod machine;
 mod machine_change;
 mod module;
 mod object;
+mod one_line_each;
 mod partition;
 mod prediction;
 mod privileges;

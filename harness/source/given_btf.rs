@@ -206,7 +206,12 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     if !bytes.starts_with(b"\x7fELF") {
         return Ok(bytes);
     }
-    let elf = object::File::parse(&*bytes).map_err(|error| format!("it is a damaged ELF file: {error}"))?;
+    of_elf(&bytes)
+}
+
+/// The raw BTF in an ELF file.
+pub(super) fn of_elf(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let elf = object::File::parse(bytes).map_err(|error| format!("it is a damaged ELF file: {error}"))?;
     let section = elf.section_by_name(".BTF").ok_or("the ELF file has no section `.BTF`")?;
     let failure = |error: object::Error| format!("section `.BTF`: {error}");
     let packed = section.compressed_data().map_err(failure)?;

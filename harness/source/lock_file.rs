@@ -41,7 +41,7 @@ pub enum WhenGone {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockedPackage {
-    /// Package name.
+    /// Package name, or that of a file.
     pub name: String,
     /// Its version, as its archive has it.
     pub version: String,
@@ -92,6 +92,9 @@ struct Contents {
     kernel: BTreeMap<String, LockedKernel>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     package: BTreeMap<String, LockedPackage>,
+    /// Files on servers with the types of kernels that are known by them alone, by the kernel.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    types: BTreeMap<String, LockedPackage>,
     /// Builds of kernels, oldest first, by what was asked for: `el-8@last:5`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     builds: BTreeMap<String, Vec<String>>,
@@ -111,8 +114,8 @@ impl LockedPackage {
 
 impl Default for Contents {
     fn default() -> Self {
-        let (kernel, package, builds) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Contents { version: VERSION, when_gone: WhenGone::default(), kernel, package, builds }
+        let (kernel, package, types, builds) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Contents { version: VERSION, when_gone: WhenGone::default(), kernel, package, types, builds }
     }
 }
 
@@ -180,6 +183,23 @@ impl LockFile {
                     contents.kernel.remove(&format!("{kernel}@{gone}"));
                 }
             }
+        })
+    }
+
+    /// The release that is pinned for the kernel called `name`, or for its types.
+    pub fn release(&self, name: &str) -> Option<String> {
+        self.kernel(name).map(|locked| locked.release).or_else(|| self.types(name).map(|locked| locked.version))
+    }
+
+    /// The file with its types that is pinned for a kernel of which nothing else is known.
+    pub fn types(&self, name: &str) -> Option<LockedPackage> {
+        self.contents().types.get(name).cloned()
+    }
+
+    /// Pins the file with the types of a kernel.
+    pub(super) fn set_types(&self, name: &str, locked: LockedPackage) -> Result<(), StoreError> {
+        self.change(|contents| {
+            contents.types.insert(name.to_owned(), locked);
         })
     }
 
@@ -298,101 +318,4 @@ fn parse(text: &str, path: &Path) -> Result<Contents, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn package(name: &str) -> LockedPackage {
-        LockedPackage {
-            name: name.into(),
-            version: "1-1".into(),
-            architecture: String::new(),
-            archive: String::new(),
-            suite: "sid".into(),
-            sha256: "ab".repeat(32),
-        }
-    }
-
-    fn kernel(release: &str) -> LockedKernel {
-        LockedKernel {
-            source: "apt".into(),
-            version: None,
-            digest: None,
-            release: release.into(),
-            image_sha256: "cd".repeat(32),
-            given_btf_sha256: None,
-            packages: vec![package("linux-image-x")],
-        }
-    }
-
-    #[test]
-    fn text_is_stable_and_read_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("kernels.lock");
-        let lock = LockFile::open(&path).unwrap();
-        let sid = ["sid".to_owned()];
-        lock.set_kernel("6.1", kernel("6.1.0-50")).unwrap();
-        lock.set_kernel("5.10", kernel("5.10.0-32")).unwrap();
-        lock.set_package(package("libbpf-tools"), &sid).unwrap();
-        insta::assert_snapshot!(fs::read_to_string(&path).unwrap());
-        let again = LockFile::open(&path).unwrap();
-        assert_eq!(again.kernel("5.10"), Some(kernel("5.10.0-32")));
-        assert_eq!(again.package("libbpf-tools", &sid), Some(package("libbpf-tools")));
-        // Each suite has its own.
-        let other = LockedPackage { suite: "trixie".into(), version: "2-1".into(), ..package("libbpf-tools") };
-        let trixie = ["trixie".to_owned()];
-        assert_eq!(again.package("libbpf-tools", &trixie), None);
-        again.set_package(other.clone(), &trixie).unwrap();
-        again.set_package(other.clone(), &trixie).unwrap();
-        let both = LockFile::open(&path).unwrap();
-        assert_eq!(
-            (both.package("libbpf-tools", &sid), both.package("libbpf-tools", &trixie)),
-            (Some(package("libbpf-tools")), Some(other))
-        );
-        assert_eq!(both.contents().package.len(), 2);
-    }
-
-    #[test]
-    fn two_runs_lose_nothing_and_keep_the_users_choice() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("kernels.lock");
-        fs::write(&path, "version = 1\nwhen-gone = \"stop\"\n").unwrap();
-        let runs = [LockFile::open(&path).unwrap(), LockFile::open(&path).unwrap()];
-        std::thread::scope(|scope| {
-            for (run, lock) in runs.iter().enumerate() {
-                scope.spawn(move || {
-                    for at in 0..20 {
-                        lock.set_kernel(&format!("{run}-{at}"), kernel("r")).unwrap();
-                    }
-                });
-            }
-        });
-        let all = LockFile::open(&path).unwrap();
-        assert_eq!(all.contents().kernel.len(), 40);
-        assert_eq!(all.when_gone(), WhenGone::Stop);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing but the lock is left in the project");
-    }
-
-    #[test]
-    fn is_not_touched_when_nothing_changed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("kernels.lock");
-        let lock = LockFile::open(&path).unwrap();
-        lock.set_kernel("a", kernel("r")).unwrap();
-        let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
-        let before = inode(&path);
-        let keep = File::open(&path).unwrap();
-        lock.set_kernel("a", kernel("r")).unwrap();
-        assert_eq!(inode(&path), before);
-        drop(keep);
-    }
-
-    #[test]
-    fn a_foreign_file_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("kernels.lock");
-        for text in ["version = 2\n", "not toml", "version = 1\nmirror = \"x\"\n"] {
-            fs::write(&path, text).unwrap();
-            assert!(matches!(LockFile::open(&path), Err(StoreError::BadLock { .. })), "{text}");
-        }
-    }
-}
+mod tests;

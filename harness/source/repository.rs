@@ -2,7 +2,7 @@
 
 mod apk;
 mod build;
-mod digest;
+pub(in crate::source) mod digest;
 mod index;
 mod kernel_packages;
 pub(super) mod keys;

@@ -14,10 +14,12 @@ mod pacman;
 mod path;
 mod probes;
 mod rpm;
+mod served_btf;
 mod shared;
 mod site;
 mod stand_in;
 mod trees;
+mod tuf;
 mod vng_build;
 
 use std::fs;

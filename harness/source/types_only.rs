@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::btf_files::BtfFile;
 use super::lock_file::LockFile;
+use super::request::Request;
+use super::served_btf;
 use crate::checksum;
 use crate::core_relo::TypeTable;
 use crate::manifest::{BtfPlace, KernelSpec, Source};
@@ -58,8 +60,15 @@ impl Store {
         step: &dyn Fn(String),
     ) -> Result<TypesOnly, StoreError> {
         let what = format!("kernel `{}`", spec.name);
+        let mut told = None;
         let (listed, source) = match place {
             BtfPlace::Path(path) => (path.clone(), format!("btf: {}", path.display())),
+            BtfPlace::Server { url, sha256 } => {
+                let request = Request::of_kernel(self, spec, (lock, offline), step);
+                let found = served_btf::fetch(&request, url, sha256.as_deref())?;
+                told = Some(found.release);
+                (found.path, found.source)
+            }
             BtfPlace::Package { package, suites, file } => {
                 let folder = self.debian_package(package, suites, lock, offline, step)?;
                 let version =
@@ -84,7 +93,7 @@ impl Store {
             hint: "name raw BTF or an ELF file with a `.BTF` section, plain or as `.gz`, `.xz` or `.tar.xz`".to_owned(),
         })?;
         Ok(TypesOnly {
-            release: release.unwrap_or(&file.release).to_owned(),
+            release: release.or(told.as_deref()).unwrap_or(&file.release).to_owned(),
             source,
             path: file.path.clone(),
             sha256: checksum::of_bytes(types.raw()),

@@ -156,7 +156,7 @@ pub(crate) fn banner_of_vmlinux(bytes: &[u8]) -> Option<String> {
 }
 
 /// The release in the banner `Linux version 6.1.0-50-cloud-amd64 (...)`.
-fn release_of_vmlinux(bytes: &[u8]) -> Result<String, ImageError> {
+pub(crate) fn release_of_vmlinux(bytes: &[u8]) -> Result<String, ImageError> {
     // The same text stands in format strings (`Linux version %s`), so the word behind it has to look like a release.
     banners(bytes)?.into_iter().find_map(release_at).ok_or(ImageError::NoRelease)
 }

@@ -10,6 +10,7 @@
 //! hopeless/KEY                which of them are not worth another try
 //! apt/SUITE/                  private state of apt
 //! repositories/ID/            the index of a repository of packages, and its keys
+//! tuf/ID/                     what is trusted of a TUF repository
 //! downloads/SHA256            files that were not fetched to their end yet
 //! builds/NAME/                kernels that are built here
 //! unreachable/PLACE           what could not be reached a short while ago
@@ -88,6 +89,9 @@ pub(crate) const TAGS: &str = "tags";
 
 /// Indexes of repositories of packages, and the keys that they were verified with.
 pub(crate) const REPOSITORIES: &str = "repositories";
+
+/// What is trusted of TUF repositories, so that none of them goes back.
+pub(crate) const TUF: &str = "tuf";
 
 /// What could not be reached a short while ago.
 pub(crate) const UNREACHABLE: &str = "unreachable";
@@ -185,6 +189,12 @@ impl Store {
         self.programs.virtme_ng = Some(virtme_ng);
     }
 
+    /// Sets the Pythons that may have python-tuf, besides the one on the PATH; best first.
+    pub fn look_up_with(&mut self, mut pythons: Vec<PathBuf>) {
+        pythons.push("python3".into());
+        self.programs.pythons = pythons;
+    }
+
     /// Says how to find out that the user wants to stop: waiting for another process ends then. Only the first one counts.
     pub fn stop_when(&self, stopped: impl Fn() -> bool + Send + Sync + 'static) {
         self.locks.stop_when(Box::new(stopped));
@@ -199,6 +209,7 @@ impl Store {
             snapshots::FOLDER,
             "apt",
             REPOSITORIES,
+            TUF,
             DOWNLOADS,
             BUILDS,
             UNREACHABLE,

@@ -11,6 +11,8 @@ pub(crate) struct Programs {
     pub apt_etc: PathBuf,
     /// `vng`, which downloads and builds kernels.
     pub virtme_ng: Option<PathBuf>,
+    /// Pythons that may have python-tuf, best first; the one on the PATH is the last.
+    pub pythons: Vec<PathBuf>,
 }
 
 impl Default for Programs {
@@ -20,6 +22,7 @@ impl Default for Programs {
             apt_cache: "apt-cache".into(),
             apt_etc: "/etc/apt".into(),
             virtme_ng: None,
+            pythons: vec!["python3".into()],
         }
     }
 }

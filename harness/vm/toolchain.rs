@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::guest_cpu::{GuestCpu, KvmCpu};
 use super::virtme_ng::VirtmeNg;
 use crate::process::{self, ProcessError};
+use crate::venv::{PinnedPackages, Venv};
 
 /// Older QEMUs corrupt guests of Linux 6.12 under TCG: 22 of 175 boots oopsed with 7.2, none of 125 with 10.0.
 const TCG_SAFE_QEMU: u32 = 10;
@@ -110,14 +111,21 @@ pub struct ToolPaths {
     /// QEMU for the machine.
     pub qemu: Option<PathBuf>,
     /// Where `corematrix setup` installs a virtme-ng.
-    pub virtme_ng: Option<VirtmeNg>,
+    pub virtme_ng: Option<Venv>,
+    /// Where `corematrix setup --tuf` installs a python-tuf.
+    pub python_tuf: Option<Venv>,
 }
 
 impl ToolPaths {
     /// Those that the environment names.
     pub fn from_environment() -> ToolPaths {
         let named = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
-        ToolPaths { virtme_run: named(VIRTME_RUN_VARIABLE), qemu: named(QEMU_VARIABLE), virtme_ng: VirtmeNg::of_user() }
+        ToolPaths {
+            virtme_run: named(VIRTME_RUN_VARIABLE),
+            qemu: named(QEMU_VARIABLE),
+            virtme_ng: Venv::of_user(PinnedPackages::VirtmeNg),
+            python_tuf: Venv::of_user(PinnedPackages::PythonTuf),
+        }
     }
 }
 
@@ -220,7 +228,7 @@ fn major(version: &str) -> Option<u32> {
 }
 
 fn virtme_run(project: &Path, paths: &ToolPaths) -> Result<PathBuf, ToolchainError> {
-    let own = paths.virtme_ng.as_ref().filter(|own| own.is_whole()).map(VirtmeNg::virtme_run);
+    let own = paths.virtme_ng.as_ref().filter(|own| own.is_whole()).map(Venv::program);
     let places: Vec<_> = std::iter::once(project.join(".venv/bin/virtme-run")).chain(own).collect();
     find("virtme-run", (VIRTME_RUN_VARIABLE, paths.virtme_run.as_deref()), &places, VIRTME_HINT)
 }

@@ -54,6 +54,7 @@ fn is_here(what: &str) -> bool {
         }
         "libbpf headers" => Path::new("/usr/include/bpf/bpf_core_read.h").is_file(),
         "loaders" => ["cilium-ebpf", "aya"].iter().all(|name| root.join("target/loaders").join(name).is_file()),
+        "python-tuf" => root.join(".venv/tuf.txt").is_file(),
         "programs" => root.join("target/programs").is_dir() && root.join("target/causes").is_dir(),
         program => is_program(program),
     }

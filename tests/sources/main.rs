@@ -17,6 +17,7 @@ mod proxy;
 mod repository;
 mod served_image;
 mod system_image;
+mod tuf;
 
 mod service;
 
@@ -29,6 +30,8 @@ use corematrix::source::LockFile;
 use corematrix::store::{Store, StoreError, StoredKernel};
 
 const GOOD: i32 = 0;
+/// What a run ends with that found failures.
+const BROKEN: i32 = 1;
 const INFRASTRUCTURE: i32 = 3;
 
 /// The modules that guests of Debian's kernels need, by their directory below `kernel/drivers`; newer ones have all of them.

@@ -13,10 +13,7 @@ use serde_json::Value;
 use super::common::{Lab, Run, need};
 use super::repository::{Key, index, rpms};
 use super::service::{Service, done};
-use super::{kernel, story};
-
-/// What a run ends with that found failures.
-const BROKEN: i32 = 1;
+use super::{BROKEN, kernel, story};
 
 /// A kernel of the project's manifest, out of the user's store.
 fn stored(name: &str) -> StoredKernel {

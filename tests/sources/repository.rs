@@ -6,9 +6,9 @@ use std::path::Path;
 use corematrix::manifest::Manifest;
 use corematrix::store::StoredKernel;
 
-use super::common::{Lab, need};
+use super::common::{Lab, Run, need};
 use super::service::{Service, command, done};
-use super::{GOOD, expect_whole, fetch, installed, kernel, lay_out, modules_of, release, story};
+use super::{BROKEN, GOOD, expect_whole, fetch, installed, kernel, lay_out, modules_of, release, story};
 
 const ARCH: &str = std::env::consts::ARCH;
 
@@ -167,8 +167,19 @@ fn a_database_that_repo_add_makes_is_read() {
     let found = fetch(&lab, "arch").unwrap();
     assert_eq!(found.identity, kernel().stored.identity);
     assert_eq!(found.source, "pacman: linux 6.1.0-1");
-    lab.run(&[&story("inode-ctime"), "--cold"]).expect(GOOD);
+    expect_reproduced(&lab, "arch@6.1.0-1");
     assert_eq!(lab.report().kernels[0].identity.as_ref(), Some(&found.identity));
+}
+
+/// Runs an object that fails on a build, and repeats the failure from its bundle.
+#[track_caller]
+fn expect_reproduced(lab: &Lab, build: &str) {
+    lab.run(&[&story("bpf-loop"), "--cold", "--kernel", build]).expect(BROKEN);
+    let bundle = fs::read_dir(lab.out().join("bundles")).unwrap().next().unwrap().unwrap().path();
+    let mut repro = lab.tool("repro");
+    repro.arg(&bundle);
+    let reproduced = Run::start(repro, &lab.path("repro")).wait();
+    assert!(reproduced.stdout.contains("reproduced: "), "{}{}", reproduced.stdout, reproduced.stderr);
 }
 
 /// Packs a kernel and an index of it as `abuild` and `apk index` do: signature, control and data are separate archives, one behind the other.
@@ -212,7 +223,7 @@ fn a_kernel_of_alpine_is_fetched_booted_and_judged() {
     let found = fetch(&lab, "alpine").unwrap();
     expect_whole(&found);
     assert_eq!(found.source, "apk: linux-virt 6.1.0-r0");
-    lab.run(&[&story("inode-ctime"), "--cold"]).expect(GOOD);
+    expect_reproduced(&lab, "alpine@6.1.0-r0");
     assert_eq!(lab.report().kernels[0].identity.as_ref(), Some(&found.identity));
 }
 

@@ -23,7 +23,7 @@ fn publish(server: &Service, key: &Key, raw: &Path, version: &str) {
 }
 
 /// The store forgets the kernel, and with it what it was unpacked from.
-fn forget(lab: &Lab) {
+pub(super) fn forget(lab: &Lab) {
     for entry in fs::read_dir(lab.store().join("kernels")).unwrap().map(Result::unwrap) {
         if entry.file_name().to_str().unwrap().starts_with("system-") {
             fs::remove_dir_all(entry.path()).unwrap();
@@ -61,9 +61,15 @@ fn the_newest_image_is_verified_pinned_and_boots() {
     outdated.arg("outdated");
     let outdated = Run::start(outdated, &lab.path("outdated")).wait().stdout;
     assert!(outdated.contains("4230.2.1") && outdated.contains("4230.2.2"), "{outdated}");
+    let pinned = lock();
+    let mut update = lab.tool("kernels");
+    update.args(["update", "system"]);
+    let updated = Run::start(update, &lab.path("update")).wait();
+    updated.expect(GOOD);
+    assert!(updated.stdout.contains("1 updated") && lock().contains("version = \"4230.2.2\""), "{}", updated.stdout);
+    fs::write(lab.path("kernels.lock"), &pinned).unwrap();
     forget(&lab);
     fs::remove_dir_all(server.files().join("4230.2.1")).unwrap();
-    let pinned = lock();
     fs::write(lab.path("kernels.lock"), pinned.replace("\"newest\"", "\"stop\"")).unwrap();
     let error = fetch(&lab, "system").unwrap_err().to_string();
     assert!(error.contains("4230.2.1"), "{error}");

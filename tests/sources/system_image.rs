@@ -12,10 +12,10 @@ use super::disk::{declare, disk, write_gpt};
 use super::service::{command, done};
 use super::{GOOD, expect_whole, fetch, installed, lay_out, modules, release, story};
 
-type Files = Vec<(String, Vec<u8>)>;
+pub(super) type Files = Vec<(String, Vec<u8>)>;
 
 /// The parts of an installed kernel, at other paths.
-fn at(image: &str, config: Option<&str>, lib: &str) -> (Files, Files) {
+pub(super) fn at(image: &str, config: Option<&str>, lib: &str) -> (Files, Files) {
     let mut boot = vec![(image.to_owned(), fs::read(kernel().image()).unwrap())];
     let text = fs::read(kernel().stored.config.as_ref().unwrap()).unwrap();
     boot.extend(config.map(|path| (path.to_owned(), text)));
@@ -70,7 +70,7 @@ fn squashfs(lab: &Lab, name: &str, files: &Files, packing: &str) -> PathBuf {
     path
 }
 
-fn erofs(lab: &Lab, name: &str, files: &Files) -> PathBuf {
+pub(super) fn erofs(lab: &Lab, name: &str, files: &Files) -> PathBuf {
     let (folder, path) = (lab.path(name), lab.path(&format!("{name}.erofs")));
     lay_out(&folder, files);
     done(command("mkfs.erofs").args(["--quiet", "-zlz4hc"]).arg(&path).arg(folder));
@@ -89,7 +89,7 @@ fn fat(lab: &Lab, name: &str, files: &Files) -> PathBuf {
 }
 
 /// A disk with a partition for each.
-fn parts(lab: &Lab, name: &str, parts: &[PathBuf]) -> PathBuf {
+pub(super) fn parts(lab: &Lab, name: &str, parts: &[PathBuf]) -> PathBuf {
     let raw = lab.path(&format!("{name}.img"));
     let places = disk(&raw, parts);
     write_gpt(&raw, &places);

@@ -62,7 +62,7 @@ impl<'a> Row<'a> {
         Row {
             spec,
             is_default: project.manifest.matrix.iter().any(|name| name == split_name(&spec.name).0),
-            pinned: project.lock.kernel(&spec.name).map(|locked| locked.release),
+            pinned: project.lock.release(&spec.name),
             stored: own.fold((0, 0), |(count, bytes), folder| (count + 1, bytes + folder.bytes)),
             btf: match project.stored(spec, folders) {
                 Some(kernel) => Some(kernel.btf_state()),

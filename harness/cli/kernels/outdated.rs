@@ -11,6 +11,7 @@ use super::super::answer::{OutdatedKernel, OutdatedKernels, OutdatedState, Print
 use super::super::failure::{Failure, store_failure};
 use super::super::say;
 use super::pull::chosen;
+use crate::manifest::Source;
 use crate::matrix::{MatrixError, Project};
 use crate::record::exit_code;
 
@@ -32,7 +33,14 @@ pub(in super::super) fn run(common: &Common, args: &OutdatedArgs) -> Result<Exit
         let of =
             |state, pinned, newest, reason| OutdatedKernel { name: spec.name.clone(), state, pinned, newest, reason };
         let Some(pinned) = project.lock.kernel(&spec.name) else {
-            kernels.push(of(OutdatedState::NotPinned, None, None, None));
+            let types = project.lock.types(&spec.name).filter(|_| matches!(spec.source, Source::Btf { .. }));
+            kernels.push(match types {
+                Some(types) => {
+                    let reason = "btf has no newer versions".to_owned();
+                    of(OutdatedState::Fixed, Some(types.version), None, Some(reason))
+                }
+                None => of(OutdatedState::NotPinned, None, None, None),
+            });
             continue;
         };
         let step = |step: String| eprintln!("{}: {step}", spec.name);

@@ -8,10 +8,10 @@ use rayon::prelude::*;
 use super::super::Common;
 use super::super::failure::Failure;
 use super::super::say;
-use crate::manifest::{KernelSpec, Source};
+use crate::manifest::{BtfPlace, DiskImage, KernelSpec, Source};
 use crate::matrix::Project;
 use crate::record::exit_code;
-use crate::source::TypesOnly;
+use crate::source::{LockFile, TypesOnly};
 use crate::store::{StoreError, StoredKernel};
 
 /// This many kernels are downloaded at once.
@@ -61,7 +61,7 @@ pub(in super::super) fn lock(common: &Common, args: &LockArgs) -> Result<ExitCod
     project.learn_builds(&args.kernel, args.check, &say)?;
     let unpinned: Vec<KernelSpec> = chosen(&project, &args.kernel)?
         .into_iter()
-        .filter(|spec| can_be_pinned(spec) && project.lock.kernel(&spec.name).is_none())
+        .filter(|spec| can_be_pinned(spec) && !is_pinned(&project.lock, spec))
         .collect();
     if unpinned.is_empty() {
         println!("every kernel that can be pinned is pinned");
@@ -86,7 +86,19 @@ pub(super) fn chosen(project: &Project, selectors: &[String]) -> Result<Vec<Kern
 
 /// What lies on this machine is the user's own and changes when he likes.
 fn can_be_pinned(spec: &KernelSpec) -> bool {
-    matches!(spec.source, Source::Apt { .. } | Source::Repository(_) | Source::Mainline { .. } | Source::Oci { .. })
+    match &spec.source {
+        Source::Apt { .. } | Source::Repository(_) | Source::Mainline { .. } | Source::Oci { .. } => true,
+        Source::Disk { disk, .. } => matches!(disk, DiskImage::Server(_)),
+        Source::Btf { place, .. } => matches!(place, BtfPlace::Server { .. }),
+        _ => false,
+    }
+}
+
+fn is_pinned(lock: &LockFile, spec: &KernelSpec) -> bool {
+    match spec.source {
+        Source::Btf { .. } => lock.types(&spec.name).is_some(),
+        _ => lock.kernel(&spec.name).is_some(),
+    }
 }
 
 fn pull(project: &Project, kernels: Vec<KernelSpec>, offline: bool) -> Result<Vec<Pulled>, Failure> {

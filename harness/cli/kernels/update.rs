@@ -49,6 +49,10 @@ pub(in super::super) fn run(common: &Common, args: &UpdateArgs) -> Result<ExitCo
     failed.iter().for_each(|line| println!("{line}"));
     let (mut moved, mut missing) = (lists.len(), !failed.is_empty());
     for spec in &chosen(&project, &args.kernel)? {
+        if spec.sources().all(|source| source.label() == "btf") {
+            println!("{}: only its BTF is known, which has no newer versions", spec.name);
+            continue;
+        }
         let step = |step: String| eprintln!("{}: {step}", spec.name);
         let before = project.lock.kernel(&spec.name);
         let newest = match project.store.newest_kernel(spec, &trial, &step) {

@@ -1,8 +1,8 @@
 //! `corematrix setup`: installs the programs that corematrix needs and that are missing.
 
 mod apt;
+mod python;
 pub(super) mod survey;
-mod virtme_ng;
 
 use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
@@ -13,6 +13,8 @@ use self::apt::Apt;
 use self::survey::{Need, Survey};
 use super::Common;
 use super::failure::Failure;
+use crate::manifest::{DiskImage, ImageProof, Manifest, Source};
+use crate::venv::PinnedPackages;
 use crate::vm::VirtmeNg;
 
 /// The release of Debian whose own QEMU is too old for emulation, and whose backports have a newer one.
@@ -23,6 +25,10 @@ pub(super) struct SetupArgs {
     /// Install without asking.
     #[arg(long, short)]
     yes: bool,
+
+    /// Install python-tuf too, for kernels with `tuf` such as `bottlerocket`; done anyway if the manifest has one
+    #[arg(long)]
+    tuf: bool,
 }
 
 /// What is to be done.
@@ -34,11 +40,13 @@ struct Work {
     backports: bool,
     /// Whether virtme-ng is missing or too old.
     virtme_ng: bool,
+    /// Whether python-tuf is wanted and missing.
+    python_tuf: bool,
 }
 
 impl Work {
     /// `codename` is the release of Debian or Ubuntu, empty for other systems.
-    fn of(survey: &Survey, codename: &str) -> Work {
+    fn of(survey: &Survey, codename: &str, python_tuf: bool) -> Work {
         let needs = survey.needs();
         let mut packages = Vec::new();
         let backports = needs.contains(&Need::Qemu) && codename == WITH_BACKPORTS;
@@ -53,11 +61,16 @@ impl Work {
                 Need::VirtmeNg => {}
             }
         }
-        Work { packages, backports, virtme_ng: needs.contains(&Need::VirtmeNg) }
+        Work { packages, backports, virtme_ng: needs.contains(&Need::VirtmeNg), python_tuf }
     }
 
     fn is_empty(&self) -> bool {
-        self.packages.is_empty() && !self.backports && !self.virtme_ng
+        self.packages.is_empty() && !self.backports && !self.virtme_ng && !self.python_tuf
+    }
+
+    /// Whether the distribution's packages are wanted, or a Python that installs others.
+    fn needs_apt(&self) -> bool {
+        !self.packages.is_empty() || self.backports || self.virtme_ng || !python::has_python()
     }
 
     /// A line for each step, before it is known what the archives have.
@@ -73,8 +86,11 @@ impl Work {
             lines.push(format!(
                 "virtme-ng: the distribution's package if it is {} or later, else {} from PyPI by pip with checksums",
                 VirtmeNg::oldest(),
-                VirtmeNg::pinned_version()
+                PinnedPackages::VirtmeNg.version()
             ));
+        }
+        if self.python_tuf {
+            lines.push(format!("python-tuf: {} from PyPI by pip with checksums", PinnedPackages::PythonTuf.version()));
         }
         lines
     }
@@ -83,7 +99,8 @@ impl Work {
 pub(super) fn run(common: &Common, args: &SetupArgs) -> Result<ExitCode, Failure> {
     let survey = Survey::take(common.manifest.folder());
     let apt = Apt::find();
-    let work = Work::of(&survey, &apt.as_ref().map(|_| apt::codename()).unwrap_or_default());
+    let python_tuf = (args.tuf || needs_tuf(common)) && !python::is_installed(PinnedPackages::PythonTuf);
+    let work = Work::of(&survey, &apt.as_ref().map(|_| apt::codename()).unwrap_or_default(), python_tuf);
     if work.is_empty() {
         return Ok(conclude(&survey));
     }
@@ -93,7 +110,9 @@ pub(super) fn run(common: &Common, args: &SetupArgs) -> Result<ExitCode, Failure
     }
     consent(args.yes, &work, &survey)?;
     if let Some(apt) = &apt {
-        apt.update()?;
+        if work.needs_apt() {
+            apt.update()?;
+        }
         apt.install(&work.packages)?;
         if work.backports {
             apt.install_qemu_from_backports(WITH_BACKPORTS)?;
@@ -101,6 +120,9 @@ pub(super) fn run(common: &Common, args: &SetupArgs) -> Result<ExitCode, Failure
     }
     if work.virtme_ng {
         install_virtme_ng(apt.as_ref())?;
+    }
+    if work.python_tuf {
+        install_python(apt.as_ref(), PinnedPackages::PythonTuf)?;
     }
     let survey = Survey::take(common.manifest.folder());
     match survey.missing().as_slice() {
@@ -110,6 +132,13 @@ pub(super) fn run(common: &Common, args: &SetupArgs) -> Result<ExitCode, Failure
             Err(Failure::infrastructure(format!("still missing: {}", missing.join(", ")), Some(hint)))
         }
     }
+}
+
+/// Whether a kernel of the manifest is looked up in a TUF repository. What is wrong with a manifest other commands say.
+fn needs_tuf(common: &Common) -> bool {
+    let of_tuf = |source: &Source| matches!(source, Source::Disk { disk: DiskImage::Server(image), .. } if matches!(image.proof, ImageProof::Tuf(_)));
+    let has_one = |manifest: Manifest| manifest.kernels.iter().any(|kernel| kernel.sources().any(of_tuf));
+    common.manifest.load().is_ok_and(has_one)
 }
 
 fn conclude(survey: &Survey) -> ExitCode {
@@ -143,7 +172,9 @@ fn consent(yes: bool, work: &Work, survey: &Survey) -> Result<(), Failure> {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        let missing = survey.wanting().join(", ");
+        let python_tuf = work.python_tuf.then(|| "python-tuf".to_owned());
+        let missing: Vec<String> = survey.wanting().into_iter().chain(python_tuf).collect();
+        let missing = missing.join(", ");
         let hint = format!("`corematrix setup --yes` installs them:\n  {}", lines.join("\n  "));
         let message = format!("missing or too old: {missing}; not installed, because there is no terminal to ask on");
         return Err(Failure::input(message, Some(hint)));
@@ -170,12 +201,16 @@ fn install_virtme_ng(apt: Option<&Apt>) -> Result<(), Failure> {
                     VirtmeNg::oldest()
                 );
             }
-            if let (Some(apt), false) = (apt, virtme_ng::has_python()) {
-                apt.install(&["python3-venv"])?;
-            }
-            virtme_ng::install()
+            install_python(apt, PinnedPackages::VirtmeNg)
         }
     }
+}
+
+fn install_python(apt: Option<&Apt>, packages: PinnedPackages) -> Result<(), Failure> {
+    if let (Some(apt), false) = (apt, python::has_python()) {
+        apt.install(&["python3-venv"])?;
+    }
+    python::install(packages)
 }
 
 #[cfg(test)]
@@ -189,23 +224,31 @@ mod tests {
 
     #[test]
     fn debian_12_takes_qemu_from_backports() {
-        let work = Work::of(&survey(None, None, false), "bookworm");
+        let work = Work::of(&survey(None, None, false), "bookworm", false);
         assert_eq!(
             work,
-            Work { packages: vec!["curl", "ca-certificates", "binutils"], backports: true, virtme_ng: true }
+            Work {
+                packages: vec!["curl", "ca-certificates", "binutils"],
+                backports: true,
+                virtme_ng: true,
+                python_tuf: false
+            }
         );
-        assert!(Work::of(&survey(Some("7.2.11"), None, false), "bookworm").backports);
-        assert!(!Work::of(&survey(Some("7.2.11"), None, true), "bookworm").backports, "KVM does with it");
-        assert!(!Work::of(&survey(Some("10.0.2"), None, false), "bookworm").backports);
+        assert!(Work::of(&survey(Some("7.2.11"), None, false), "bookworm", false).backports);
+        assert!(!Work::of(&survey(Some("7.2.11"), None, true), "bookworm", false).backports, "KVM does with it");
+        assert!(!Work::of(&survey(Some("10.0.2"), None, false), "bookworm", false).backports);
     }
 
     #[test]
     fn other_releases_take_their_own_qemu() {
-        let work = Work::of(&survey(None, Some("1.35-1"), false), "trixie");
+        let work = Work::of(&survey(None, Some("1.35-1"), false), "trixie", false);
         assert_eq!(work.packages, ["qemu-system-x86", "curl", "ca-certificates", "binutils"]);
         assert!(!work.backports && !work.virtme_ng);
+        let whole = survey(Some("10.0.2"), Some("1.42"), true);
+        let work = Work { packages: Vec::new(), ..Work::of(&whole, "trixie", true) };
+        assert!(!work.is_empty() && work.lines()[0].starts_with("python-tuf: "), "{:?}", work.lines());
         // There is no newer one available.
-        let work = Work::of(&survey(Some("8.2.2"), Some("1.22"), false), "noble");
+        let work = Work::of(&survey(Some("8.2.2"), Some("1.22"), false), "noble", false);
         assert_eq!(work.packages, ["curl", "ca-certificates", "binutils"]);
         assert!(work.virtme_ng);
     }

@@ -139,6 +139,15 @@ fn types_alone_are_a_source_from_a_file_an_archive_or_a_package() {
         file: "usr/share/vmlinux.btf.gz".to_owned(),
     };
     assert_eq!(old.fallbacks, [Source::Btf { place, release: Some("5.4".to_owned()) }]);
+    let url = "https://a.example/1/vmlinux";
+    let sum = "AB".repeat(32);
+    for (line, sha256) in [(String::new(), None), (format!("sha256 = [\"{sum}\"]"), Some(sum.to_lowercase()))] {
+        let manifest = good(&format!("[kernel.cos]\nsource = \"btf\"\nbtf = \"{url}\"\n{line}"));
+        let place = BtfPlace::Server { url: url.to_owned(), sha256 };
+        assert_eq!(manifest.kernels[0].source, Source::Btf { place, release: None });
+    }
+    let problems = shown_problems("[kernel.a]\nsource = \"btf\"\nbtf = \"x\"\nsha256 = [\"00\"]\n");
+    assert!(problems.contains("`00` is not a SHA-256") && problems.contains("`sha256` needs a `btf` that is a URL"));
     insta::assert_snapshot!(shown_problems(
         "[kernel.a]\nsource = \"btf\"\n[kernel.b]\nsource = \"btf\"\npackage = \"a b\"\nfile = \"../x\"\nsuites = [\"sid\"]\n[kernel.c]\nsource = \"btf\"\nbtf = \"x\"\nfile = \"y\"\n[kernel.d]\nsource = \"btf\"\npackage = \"x\"\n"
     ));

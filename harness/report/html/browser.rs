@@ -41,11 +41,11 @@ impl Page {
     fn open(&self, address: &str, script: &str) -> (Value, Vec<String>) {
         let whole = std::fs::read_to_string(self.folder.path().join("reports/night 1/report.html")).unwrap();
         let asked = format!(
-            "<script>{{ const all = (one) => [...document.querySelectorAll(one)]; const texts = (one) => \
+            "<script>document.addEventListener('drawn', () => {{ const all = (one) => [...document.querySelectorAll(one)]; const texts = (one) => \
              all(one).map((node) => node.textContent); const press = (key) => document.activeElement.dispatchEvent(new \
              KeyboardEvent('keydown', {{ key, bubbles: true, cancelable: true }})); const answer = (() => {{ {script} }})(); const \
              out = document.createElement('pre'); out.id = 'answer'; out.textContent = JSON.stringify(answer); \
-             document.body.append(out); }}</script>"
+             document.body.append(out); }});</script>"
         );
         let page = self.folder.path().join("reports/night 1/asked.html");
         std::fs::write(&page, whole.replace("</body>", &format!("{asked}</body>"))).unwrap();
@@ -289,4 +289,15 @@ fn large_matrices_are_drawn_whole_and_ask_nothing_of_the_network() {
         "return { cells: all('.cell').length, loaded: performance.getEntriesByType('resource').length };",
     );
     assert_eq!((answer["cells"].as_u64(), answer["loaded"].as_u64()), (Some(1800), Some(0)));
+}
+
+#[test]
+fn the_first_rows_of_a_huge_matrix_do_not_wait_for_the_last() {
+    need!("browser");
+    let page = Page::of(&sample::large(300, 30), None);
+    let script = "const first = all('.cell').length; dispatchEvent(new Event('beforeprint')); return [first, all('.cell').length];";
+    let answer = page.ask("all=1", script);
+    let [first, all] = [0, 1].map(|at| answer[at].as_u64().unwrap());
+    assert_eq!(all, 9000);
+    assert!((1..all / 2).contains(&first), "{first} of {all}");
 }

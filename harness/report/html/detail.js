@@ -4,7 +4,7 @@ const openCell = (o, p, k) => go({ open: { o, p, k } }, true);
 const closeCell = () => {
   const { o, p, k } = state.open || {};
   go({ open: null });
-  const cell = document.querySelector(`.cell[data-at="${o},${p},${k}"]`);
+  const cell = inGrid(`.cell[data-at="${o},${p},${k}"]`);
   if (cell) cell.focus();
 };
 
@@ -20,7 +20,7 @@ const drawDetail = () => {
   box.hidden = !at;
   if (!at) return box.replaceChildren();
   const { o, p, k } = at, object = objects[o], program = object.programs[p], result = resultOf(o, p, k), cell = cellOf(o, k);
-  const button = document.querySelector(`.cell[data-at="${o},${p},${k}"]`);
+  const button = inGrid(`.cell[data-at="${o},${p},${k}"]`);
   if (button) { button.setAttribute("aria-current", "true"); if (matchMedia("(min-width: 1001px)").matches) button.scrollIntoView({ block: "nearest", inline: "nearest" }); }
   const look = lookOf(result), kernel = kernels[k];
   const close = el("button", { type: "button", class: "plain", "aria-label": "Close", onclick: closeCell }, "Close ✕");

@@ -1,9 +1,18 @@
 // The record as the page works with it, and small tools to build elements. Text of the record is only ever set as text.
-(() => {
+(async () => {
 "use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-const { kernels, objects, verdicts, causes, texts, cells } = data;
 const $ = (id) => document.getElementById(id);
+// The record is JSON, packed by gzip and base64.
+const unpacked = () => {
+  const bytes = Uint8Array.from(atob($("data").textContent), (one) => one.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+};
+const data = await unpacked().catch((error) => {
+  $("trouble").hidden = false;
+  $("trouble").textContent = `This browser cannot read the matrix (${error.message}). It takes Chrome 80, Firefox 113, Safari 16.4 or a later one.`;
+});
+if (!data) return;
+const { kernels, objects, verdicts, causes, texts, cells } = data;
 
 // An element with attributes, and children that are elements or texts.
 const el = (name, attributes, ...children) => {

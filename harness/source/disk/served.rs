@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use super::delivered;
 use crate::checksum;
-use crate::manifest::{DiskImage, ImageProof, ImageSignature, NewestVersion, ServedImage, VERSION, file_name_of_url};
+use crate::manifest::{
+    DiskImage, ImageProof, ImageSignature, NewestVersion, ServedImage, TufRepository, VERSION, file_name_of_url,
+};
 use crate::source::checksum_list::sha256_of;
 use crate::source::download::{Download, shown};
 use crate::source::lock_file::{LockedKernel, LockedPackage, WhenGone, archive_mark};
 use crate::source::repository::keys::{KeyKind, Keys};
 use crate::source::request::{Fetched, Request};
+use crate::source::tuf::{Lookup, Target};
 use crate::store::StoredKernel;
 use crate::store::entry::Staging;
 use crate::store::error::{IoContext, StoreError};
@@ -49,7 +52,7 @@ pub(super) fn kernel(
     let staging = Staging::new(&store.locks)?;
     let mut notes = Vec::new();
     let fetched = match pinned.as_ref().and_then(|pinned| pinned.packages.first()) {
-        Some(package) => match fetch_pinned(request, image, package)? {
+        Some(package) => match fetch_pinned(request, image, package, &staging.work())? {
             None if lock.when_gone() == WhenGone::Stop => {
                 let version = format!("disk image {}", package.version);
                 return Err(StoreError::Gone { what: what.clone(), version });
@@ -68,7 +71,8 @@ pub(super) fn kernel(
     };
     let ServedFile { file, sha256, version, notes: of_image } = fetched;
     notes.extend(of_image);
-    let delivery = delivered(request, (&file, &shown(&image.url)), wanted, staging.work())?;
+    let url = of_version(&image.url, version.as_deref());
+    let delivery = delivered(request, (&file, &shown(&url)), wanted, staging.work())?;
     let image_sha256 = checksum::of_file(&delivery.image).during("read", &delivery.image)?;
     let fetched = Fetched { key: image_sha256, delivery, staging, notes };
     let kernel = request.publish(fetched, pinned.as_ref(), &|identity| LockedKernel {
@@ -79,7 +83,7 @@ pub(super) fn kernel(
         image_sha256: identity.image_sha256.clone(),
         given_btf_sha256: None,
         packages: vec![LockedPackage {
-            name: file_name_of_url(&image.url).unwrap_or_default().to_owned(),
+            name: file_name_of_url(&url).unwrap_or_default().to_owned(),
             version: version.clone().unwrap_or_else(|| identity.release.clone()),
             architecture: String::new(),
             archive: asked.clone(),
@@ -95,9 +99,19 @@ pub(super) fn kernel(
 /// The newest version that the server of an image has; `None` of one that has no versions.
 pub(in crate::source) fn newest(request: &Request<'_>, disk: &DiskImage) -> Result<Option<String>, StoreError> {
     let DiskImage::Server(image) = disk else { return Ok(None) };
-    let Some(newest) = &image.newest else { return Ok(None) };
+    if !image.has_version() {
+        return Ok(None);
+    }
     let staging = Staging::new(&request.store.locks)?;
-    newest_version(request, newest, &staging.work()).map(Some)
+    match (&image.proof, &image.newest) {
+        (ImageProof::Tuf(repository), _) => {
+            let lookup = Lookup { request, repository, url: &image.url };
+            let target = lookup.target(None, &staging.work())?.ok_or_else(|| lookup.not_listed())?;
+            Ok(target.version)
+        }
+        (_, Some(newest)) => newest_version(request, newest, &staging.work()).map(Some),
+        (_, None) => Ok(None),
+    }
 }
 
 /// Whether a pin is of this image as the manifest has it now.
@@ -121,8 +135,12 @@ fn fetch_pinned(
     request: &Request<'_>,
     image: &ServedImage,
     package: &LockedPackage,
+    work: &Path,
 ) -> Result<Option<ServedFile>, StoreError> {
-    let version = image.newest.as_ref().map(|_| package.version.clone());
+    if let ImageProof::Tuf(repository) = &image.proof {
+        return fetch_target(request, image, repository, Some(package), work);
+    }
+    let version = image.has_version().then(|| package.version.clone());
     let url = of_version(&image.url, version.as_deref());
     let file = request.store.downloads().join(&package.sha256);
     let download = download(request, &url, Some(&package.sha256), IMAGE_LIMIT);
@@ -133,7 +151,7 @@ fn fetch_pinned(
         Ok(response) if matches!(response.status, 404 | 410) => Ok(None),
         Ok(response) => Err(download.refused(&response)),
         // At an address without a version another image takes its place.
-        Err(StoreError::Corrupt { .. }) if image.newest.is_none() => {
+        Err(StoreError::Corrupt { .. }) if !image.has_version() => {
             let _ = fs::remove_file(&file);
             Ok(None)
         }
@@ -143,6 +161,10 @@ fn fetch_pinned(
 
 /// The image that the server has now. `work` is a directory for texts about it.
 fn fetch_newest(request: &Request<'_>, image: &ServedImage, work: &Path) -> Result<ServedFile, StoreError> {
+    if let ImageProof::Tuf(repository) = &image.proof {
+        let found = fetch_target(request, image, repository, None, work)?;
+        return found.ok_or_else(|| Lookup { request, repository, url: &image.url }.not_listed());
+    }
     let version = image.newest.as_ref().map(|newest| newest_version(request, newest, work)).transpose()?;
     let of_version = |url: &str| of_version(url, version.as_deref());
     let url = of_version(&image.url);
@@ -160,7 +182,7 @@ fn fetch_newest(request: &Request<'_>, image: &ServedImage, work: &Path) -> Resu
             }
             Some(sum_of(request, &file, &list, &url)?)
         }
-        ImageProof::Signature(_) => None,
+        ImageProof::Signature(_) | ImageProof::Tuf(_) => None,
     };
     // A separate name, so that a download that broke off goes on.
     let name = known.clone().unwrap_or_else(|| checksum::of_bytes(url.as_bytes()));
@@ -175,6 +197,31 @@ fn fetch_newest(request: &Request<'_>, image: &ServedImage, work: &Path) -> Resu
     }
     let sha256 = known.map_or_else(|| checksum::of_file(&file).during("read", &file), Ok)?;
     Ok(ServedFile { file, sha256, version, notes })
+}
+
+/// What is pinned, or the newest, of an image that a TUF repository vouches for; `None` if that does not list it.
+fn fetch_target(
+    request: &Request<'_>,
+    image: &ServedImage,
+    repository: &TufRepository,
+    pinned: Option<&LockedPackage>,
+    work: &Path,
+) -> Result<Option<ServedFile>, StoreError> {
+    let wanted = pinned.filter(|_| image.has_version()).map(|package| package.version.as_str());
+    let lookup = Lookup { request, repository, url: &image.url };
+    let Some(Target { url, version, length, sha256 }) = lookup.target(wanted, work)? else { return Ok(None) };
+    match pinned {
+        // At a name without a version another image takes its place.
+        Some(package) if package.sha256 != sha256 && wanted.is_none() => return Ok(None),
+        Some(package) => {
+            crate::source::expect(&request.what, "sha256 of the disk image", &package.sha256, &sha256)?;
+        }
+        None => {}
+    }
+    let file = request.store.downloads().join(&sha256);
+    (request.step)(format!("downloading {}", shown(&url)));
+    download(request, &url, Some(&sha256), length.min(IMAGE_LIMIT)).to(&file)?;
+    Ok(Some(ServedFile { file, sha256, version, notes: Vec::new() }))
 }
 
 fn download<'a>(request: &'a Request<'_>, url: &'a str, sha256: Option<&'a str>, limit: u64) -> Download<'a> {

@@ -1,6 +1,6 @@
 //! Repositories of Alpine: `APKINDEX.tar.gz`, and packages that are three packed archives in one file: signature, control, data.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -186,11 +186,4 @@ pub(super) fn data<'a>(package: &'a [u8], listed: &Listed) -> io::Result<&'a [u8
         }
     }
     Err(damaged("it has no `.PKGINFO`"))
-}
-
-/// A package, mapped into memory.
-pub(super) fn mapped(package: &Path) -> io::Result<memmap2::Mmap> {
-    let file = File::open(package)?;
-    // SAFETY: the file was moved to a directory of this request before, and nothing writes there meanwhile.
-    unsafe { memmap2::Mmap::map(&file) }
 }

@@ -12,6 +12,7 @@ use crate::source::archive::{rpm as rpm_archive, tarball};
 use crate::source::download::Download;
 use crate::source::kernel_files::{KernelFiles, is_kernel_file};
 use crate::source::lock_file::LockedPackage;
+use crate::source::mapped::mapped;
 use crate::source::repository::index::Index;
 use crate::source::repository::kernel_packages::KernelPackages;
 use crate::source::repository::listed::{Listed, joined};
@@ -165,7 +166,7 @@ impl Packages<'_> {
                 pacman::verify(self.request, (file, url), listed, keys.as_ref(), is_signed, work)?
             }
             RepositoryFormat::Apk => {
-                let bytes = apk::mapped(file).during("read", file)?;
+                let bytes = mapped(file).during("read", file)?;
                 apk::data(&bytes, listed).map(drop).map_err(|error| error.to_string())
             }
         };
@@ -187,7 +188,7 @@ impl Packages<'_> {
                 .and_then(|opened| unpacked(BufReader::new(opened)))
                 .and_then(|data| tarball::unpack(data, into, is_wanted, &mut room))
                 .map(drop),
-            RepositoryFormat::Apk => apk::mapped(file).and_then(|bytes| {
+            RepositoryFormat::Apk => mapped(file).and_then(|bytes| {
                 let data = unpacked(apk::data(&bytes, listed)?)?;
                 tarball::unpack(data, into, is_wanted, &mut room).map(drop)
             }),

@@ -10,7 +10,7 @@ use crate::bytes::hex;
 
 /// A checksum that no one can forge.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Digest {
+pub(in crate::source) enum Digest {
     Sha256(String),
     Sha512(String),
 }

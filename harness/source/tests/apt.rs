@@ -25,7 +25,7 @@ fn the_newest_is_fetched_once_and_pinned() {
     assert_eq!(kernel.source, "apt: sid linux-image-6.1.0-50-amd64 6.1.176-1");
     assert_eq!(kernel.identity.image_sha256, checksum::of_bytes(&image(NEW)));
     assert!(fs::read(&kernel.boot_image).unwrap().starts_with(b"\x7fELF"));
-    assert_eq!(fs::read(kernel.btf.as_ref().unwrap()).unwrap(), b"\x9f\xeb\x01\0btf of a test kernel");
+    assert_eq!(fs::read(kernel.btf.as_ref().unwrap()).unwrap(), crate::store::image::tests::TYPES);
     assert!(fs::read_to_string(kernel.config.as_ref().unwrap()).unwrap().contains("CONFIG_BPF=y"));
     let names: Vec<_> = kernel.modules.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     // `helper` is no virtio driver, so it was only unpacked because `virtio_console` asked for it.

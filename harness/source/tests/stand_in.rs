@@ -107,6 +107,7 @@ impl Repository {
             apt_cache: self.path("apt-cache"),
             apt_etc: self.path("etc"),
             virtme_ng: None,
+            pythons: Vec::new(),
         };
         Store::open_with(&self.path("store"), programs).unwrap()
     }

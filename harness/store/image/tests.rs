@@ -21,6 +21,9 @@ pub(crate) enum Packed {
     Unknown,
 }
 
+/// BTF without a type, whose strings are words.
+pub(crate) const TYPES: &[u8] = b"\x9f\xeb\x01\0\x18\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x16\0\0\0\0btf of a test kernel\0";
+
 /// A minimal x86-64 ELF with a banner in `.rodata`.
 pub(crate) fn vmlinux(release: &str, parts: Parts) -> Vec<u8> {
     let mut note = Vec::new();
@@ -29,7 +32,7 @@ pub(crate) fn vmlinux(release: &str, parts: Parts) -> Vec<u8> {
     }
     note.extend(b"Xen\0\x10\0\0\0");
     let rodata = format!("Linux version %s\0Linux version {release} (someone@somewhere)\0").into_bytes();
-    let btf = b"\x9f\xeb\x01\0btf of a test kernel".to_vec();
+    let btf = TYPES.to_vec();
     let names = b"\0.notes\0.rodata\0.BTF\0.shstrtab\0".to_vec();
     let mut sections = vec![(1u32, 7u32, &note), (8, 1, &rodata)];
     if parts.btf {
@@ -128,7 +131,7 @@ fn unpacks_every_compression() {
         assert_eq!(image.release, "6.1.0-50-cloud-amd64");
         assert_eq!(image.vmlinux.as_deref(), Some(&kernel[..]), "{packed:?}");
         assert!(image.pvh);
-        assert_eq!(image.btf.as_deref(), Some(&b"\x9f\xeb\x01\0btf of a test kernel"[..]));
+        assert_eq!(image.btf.as_deref(), Some(TYPES));
         assert_eq!(image.note, None);
     }
 }
