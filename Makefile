@@ -5,7 +5,7 @@ COREMATRIX = target/release/corematrix
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: fuzz loader-judge relocation-judge predict-bench help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge ci-judge kvm-judge machine-judge clean book
+.PHONY: bench-compare fuzz loader-judge relocation-judge predict-bench help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge ci-judge kvm-judge machine-judge clean book
 
 help:
 	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
@@ -21,6 +21,7 @@ help:
 	@echo "make judge  verdicts against Debian's libbpf and bpftool in guests of stock virtme-ng"
 	@echo "make loader-judge  what is known of libraries against their real loaders"
 	@echo "make relocation-judge  relocations without a kernel against libbpf, on the selftests of the kernel"
+	@echo "make bench-compare  this tree against its merge base with main, or COMMIT=..., in turn; fails where it is slower beyond chance"
 	@echo "make predict-bench  predictions for 1,000 kernels against a loop of bpftool"
 	@echo "make fuzz   readers of objects, types and archives on damaged input; ROUNDS=1000000 for a long time"
 	@echo "make exec-judge  real loaders in every kernel against what their objects do"
@@ -95,6 +96,10 @@ loader-judge: build programs loaders
 
 relocation-judge: build programs
 	tests/judge/relocations.sh
+
+# A commit and this tree in turn; ends with 1 where this tree is slower beyond chance. Twenty minutes on 2 cores without KVM.
+bench-compare: setup
+	tests/bench/compare.sh $(COMMIT)
 
 predict-bench: build
 	tests/bench/predict.sh

@@ -122,7 +122,7 @@ lint_tools() {
 }
 
 pinned() { .venv/bin/python3 -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps -r "$1"; }
-# virtme-ng at exactly the versions of the file; made anew when the file changes. For the tests python-tuf, too.
+# virtme-ng at exactly the versions of the file; made again when the file changes. For the tests python-tuf, too.
 virtual_environment() {
     local wanted=images/virtme-ng.txt tuf=images/python-tuf.txt
     if ! [ -x .venv/bin/virtme-run ] || ! cmp -s "$wanted" .venv/installed.txt; then

@@ -2,13 +2,13 @@
 //!
 //! Two programs are ways to one thing if they hook the same place by different means: `fentry/X` and `kprobe/X`, `tp_btf/X` and
 //! `raw_tp/X`, or places whose names differ only as kernels rename them: `__X` and `X`. Programs with the same section are not: they
-//! run side by side. Neither are those whose names tell them apart in more than the means.
+//! run side by side. Neither are those whose names differ in more than the means.
 
 use std::collections::BTreeMap;
 
 use crate::record::{Alternative, AlternativeKind, AlternativesRecord, ObjectProgram};
 
-/// Words in programs' names that tell the means and nothing else.
+/// Words in programs' names that name the means and nothing else.
 const MEANS: [&str; 14] = [
     "fentry",
     "fexit",

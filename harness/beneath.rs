@@ -37,7 +37,7 @@ impl Beneath {
         Ok(Beneath { root, resolver })
     }
 
-    /// A handle on whatever is at a path, a link itself included. It cannot be read from, and opening it does nothing. A leading `/` is the
+    /// A handle on what is at a path, a link itself included. It cannot be read from, and opening it does nothing. A leading `/` is the
     /// directory.
     ///
     /// # Errors

@@ -83,7 +83,7 @@ pub enum Event {
         /// Never `Pending` or `Ready`.
         state: KernelState,
     },
-    /// No kernel is booted; what its types say of each object follows.
+    /// No kernel is booted; what BTF predicts for each object follows.
     KernelPredicted {
         /// Which kernel.
         kernel: usize,
@@ -143,7 +143,7 @@ pub enum Event {
         kernel: usize,
         /// Which object.
         object: usize,
-        /// What is known of it beside the verdicts.
+        /// What is known about it beside the verdicts.
         outcome: Box<CellOutcome>,
     },
     /// A cell is not run: an earlier run observed what becomes of it.
@@ -170,7 +170,7 @@ pub enum Event {
     Unsaved(String),
 }
 
-/// What is known of a cell beside its programs' verdicts.
+/// What is known about a cell beside its programs' verdicts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CellOutcome {
     /// The object loaded whole.

@@ -1,6 +1,6 @@
 //! [`nearest`]: the known words that a mistyped one may have meant.
 
-/// The candidates closest to `word`, best first, at most `limit`; empty if none is close enough to be meant.
+/// The candidates closest to `word`, closest first, at most `limit`; empty if none is close enough to be meant.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>, limit: usize) -> Vec<&'a str> {
     let mut scored: Vec<(usize, &str)> = candidates
         .into_iter()

@@ -1,7 +1,7 @@
 //! What commands say on standard output and standard error: [`print()`], [`write()`], [`complain`], and [`finish`] at the end.
 //!
 //! A reader that has gone away, as `head` does, has seen enough: what is left is dropped, and the command goes on to its own end and its
-//! own exit code, since its report is still wanted. Any other trouble with standard output makes it fail at the end.
+//! own exit code, since its report is still wanted. Any other error of standard output makes it fail at the end.
 //!
 //! The macros take the place of those of the standard library in the whole crate: those panic.
 
@@ -9,7 +9,7 @@ use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Mutex, PoisonError};
 
-/// The first trouble with standard output that is no reader's leave.
+/// The first error of standard output other than a closed pipe.
 static TROUBLE: Mutex<Option<io::Error>> = Mutex::new(None);
 
 macro_rules! print {
@@ -42,7 +42,7 @@ pub fn complain(text: Arguments<'_>) {
     let _ = io::stderr().lock().write_fmt(text);
 }
 
-/// Writes what is left to standard output, and gives the trouble that there was with it.
+/// Writes what is left to standard output, and returns its error.
 ///
 /// # Errors
 /// The first error of any write, unless the reader had gone away.

@@ -23,6 +23,7 @@ use crate::loader::Profile;
 use crate::manifest::{KernelSpec, ModuleChoice};
 use crate::object::globals::with_patches;
 use crate::object::{BpfObject, Inventory, Unclaimed};
+use crate::parts::split;
 use crate::protocol::{DataPatch, MAPS_ALONE, ObjectSetup, ProgramSetup};
 use crate::record::CoreRelocation;
 use crate::record::LoadingRecord;
@@ -32,7 +33,6 @@ use crate::record::{
     AlternativesRecord, ObjectProgram, ObjectRecord, OptionalRecord, PartitionRecord, RunRecord, SCHEMA_VERSION,
     ShapeRecord, ToolRecord, WHOLE_OBJECT,
 };
-use crate::shard::split;
 use crate::suite::{Settings, Shape, patches};
 
 pub use baseline::PlannedBaseline;
@@ -202,7 +202,7 @@ impl Plan {
         (standard, self.objects.iter().filter_map(of_object).filter(|mib| *mib > standard).collect())
     }
 
-    /// Leaves the objects of one part of the plan, and tells what to remember of the whole. Parts are of about equal cost.
+    /// Leaves the objects of one part of the plan, and returns what to remember of the whole. Parts are of about equal cost.
     pub fn keep(&mut self, part: Partition) -> PartitionRecord {
         let objects = self.objects.iter().map(|object| object.object.name.clone()).collect();
         let costs: Vec<usize> = self.objects.iter().map(PlannedObject::expected_cost).collect();
@@ -269,7 +269,7 @@ impl PlannedObject {
                     .collect();
                 let has_maps = !inventory.maps.is_empty() || !inventory.struct_ops.is_empty();
                 match programs.is_empty() {
-                    // Maps that load would say nothing of the code beside them.
+                    // Maps that load would not show anything about the code beside them.
                     true if !inventory.unclaimed.is_empty() => (programs, None),
                     // libbpf loads it all the same.
                     true if has_maps => {

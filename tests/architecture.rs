@@ -61,7 +61,7 @@ fn code(text: &str) -> String {
         if line.trim() == "#[cfg(test)]" {
             while lines.next_if(|next| next.trim().starts_with("#[")).is_some() {}
             match lines.next() {
-                // A file of its own, or one line that only tests use.
+                // A separate file, or one line that only tests use.
                 Some(item) if item.trim_end().ends_with(';') => continue,
                 _ => break,
             }
@@ -82,7 +82,7 @@ fn edges() -> BTreeMap<String, BTreeMap<String, PathBuf>> {
         let inside = file.strip_prefix(&harness).unwrap();
         let first = inside.components().next().unwrap().as_os_str().to_string_lossy();
         let module = first.trim_end_matches(".rs").to_owned();
-        // Tests that stand in files of their own.
+        // Tests that stand in separate files.
         let is_test = ["golden.rs", "schema.rs", "browser.rs"].iter().any(|name| file.ends_with(name));
         if ["lib", "main"].contains(&module.as_str()) || OTHER_CRATES.contains(&module.as_str()) || is_test {
             continue;

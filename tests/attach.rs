@@ -372,7 +372,7 @@ fn what_a_suite_says_of_a_program_is_done_and_proven() {
     let tested = of(&record, name, "packet").exercise.as_ref().unwrap();
     assert!(tested.test_run.is_some_and(|test| test.returned == Some(2)), "{tested:?}");
     assert!(tested.runs > tested.triggers.iter().map(|one| one.runs + 4).max(), "{tested:?}");
-    // Whatever was said and did not happen is reported.
+    // Anything that was requested and did not happen is reported.
     let failed = |program: &str| {
         let program_record = of(&record, name, program);
         (program_record.verdict, program_record.cause.unwrap(), program_record.reason.as_deref().unwrap())

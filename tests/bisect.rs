@@ -69,7 +69,7 @@ fn a_planted_boundary_is_found_with_the_fewest_guests() {
     Run::start(command, &lab.path("bisect")).wait().expect(2).expect_said(&["a kernel `5.11`", "hint: "]);
 }
 
-/// A field of `struct inode` that was split: its story is told in `programs/stories.toml`.
+/// A field of `struct inode` that was split: its story is in `programs/stories.toml`.
 #[test]
 fn a_true_boundary_is_predicted_by_types_and_proven_by_guests() {
     need!("guests", "programs");
@@ -97,7 +97,7 @@ fn a_true_boundary_is_predicted_by_types_and_proven_by_guests() {
     assert_eq!(found["first_bad"]["kernel"], "6.12");
     assert_eq!(found["first_bad"]["cause"], "missing_field");
     assert_eq!(found["changes"].as_array().unwrap().len(), 1);
-    // Types say where it is: both ends, and both sides of it.
+    // BTF shows where it is: both ends, and both sides of it.
     assert_eq!(found["guests"], 4, "{found:#}");
     let relocations = found["relocations"].as_array().unwrap();
     assert!(relocations.iter().any(|one| one["name"] == "struct inode___first.i_ctime.tv_sec"), "{found:#}");

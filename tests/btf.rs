@@ -1,4 +1,4 @@
-//! Types of kernels: given BTF, minimal BTF, and what `corematrix btf` tells, on a real kernel.
+//! Types of kernels: given BTF, minimal BTF, and what `corematrix btf` prints, on a real kernel.
 
 #![allow(clippy::unwrap_used)]
 

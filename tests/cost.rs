@@ -148,7 +148,7 @@ fn a_slower_build_costs_more_and_the_same_one_does_not() {
     let (output, record) = corematrix("run", &["--against", old, "--max-cost", "2"], &["cost_slow"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let (same, same_record) = corematrix("run", &["--against", old, "--max-cost", "2"], &["cost_old"]);
-    // Too noisy to tell is no red, either.
+    // Too noisy to decide is not red, either.
     assert!(matches!(same.status.code(), Some(0 | 3)), "{}", text(&same));
     for kernel in ["5.10", "7.3"] {
         let cost = program(&record, kernel, "classify").cost.as_ref().expect("it was measured");

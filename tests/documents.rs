@@ -135,7 +135,7 @@ fn words_are_those_of_the_terms() {
         wrong.extend(terms::wrong(&banned, place, text));
     }
     let comments = terms::comments(root());
-    assert!(comments.len() >= 1_500, "only {} lines of comments were found", comments.len());
+    assert!(comments.len() >= 10_000, "only {} lines of comments were found", comments.len());
     for (place, text) in &comments {
         wrong.extend(terms::wrong(&banned, place, text));
     }

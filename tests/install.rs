@@ -49,7 +49,7 @@ impl Machine {
         write_executable(&path, text.as_bytes());
     }
 
-    /// Programs that do nothing but tell their version.
+    /// Programs that do nothing but print their version.
     fn all_tools(&self) {
         self.script("qemu-system-x86_64", "echo QEMU emulator version 10.0.2");
         self.script("virtme-run", "");
@@ -105,7 +105,7 @@ fn without_a_manifest_the_built_in_one_is_taken_and_said() {
             .expect(i32::from(BAD_CONFIGURATION))
             .expect_said(&["the built-in manifest cannot be changed", "`corematrix init`"]);
     }
-    // What looks at no kernel says nothing of any.
+    // A command that looks at no kernel does not mention any.
     let listed = machine.corematrix(&["list", "programs", &object("plain")]);
     assert_eq!(listed.expect(i32::from(GOOD)).stderr, "");
     // A file that is named has to be there.

@@ -60,7 +60,7 @@ fn asked_twice_a_run_stops_while_a_program_hangs() {
     let report = lab.report();
     assert!(report.interrupted);
     assert_eq!(verdicts(&report, kernel().name, "plain")[0], Loaded);
-    // Nothing is known against what hung: the user was faster than the deadline.
+    // What hung is not to blame: the user was faster than the deadline.
     let last = &programs(&report, kernel().name, "five")[2..];
     assert!(last.iter().all(|program| program.verdict == NotRun), "{last:?}");
     assert_eq!(last[0].reason.as_deref(), Some(STOPPED));
@@ -121,7 +121,7 @@ fn a_run_that_is_killed_leaves_its_finished_cells_and_no_qemu() {
         let others = record.cells[..2].iter().flat_map(|cell| &cell.programs);
         judged == 2 && others.into_iter().all(|program| program.verdict != NotRun)
     };
-    // The third program of `five` hangs, so nothing happens any more that could cause a save.
+    // The third program of `five` hangs, so nothing more happens that could cause a save.
     until("results on the disk", || json::read(&path).ok().filter(known));
     run.signal(Signal::KILL);
     assert_eq!(run.wait().code, None);

@@ -1,4 +1,4 @@
-//! `run --isolation shared`: records are those of `cell`, whatever objects leave behind in the guest that they share.
+//! `run --isolation shared`: records are those of `cell`, regardless of what objects leave behind in the guest that they share.
 
 #![allow(clippy::unwrap_used)]
 
@@ -51,7 +51,7 @@ fn guests(report: &RunRecord) -> usize {
     report.kernels[0].restore_ms.len()
 }
 
-/// What is known of each cell, without times, as it is written.
+/// What is known about each cell, without times, as it is written.
 fn cells(report: &RunRecord) -> Vec<String> {
     report.without_noise().cells.iter().map(|cell| format!("{cell:#?}")).collect()
 }
@@ -131,4 +131,28 @@ fn guest_that_lies_decides_about_no_other_object() {
     assert!(verdicts(&shared, kernel, "externs").contains(&RelocationFailed));
     // What was judged beside it was judged again.
     assert!(guests(&shared) > objects.len() / 2, "{} guests", guests(&shared));
+}
+
+#[test]
+fn the_committed_canary_is_its_source() {
+    need!("clang");
+    use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+    /// What a kernel sees of it: the bytes of its sections, and which function is where.
+    fn loaded(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+        let file = object::File::parse(bytes).unwrap();
+        let sections = file.sections().filter(|section| ["socket", "license"].contains(&section.name().unwrap()));
+        let sections = sections.map(|one| (one.name().unwrap().to_owned(), one.data().unwrap().to_vec()));
+        let functions = file.symbols().filter(|symbol| symbol.kind() == object::SymbolKind::Text && symbol.is_global());
+        let place = |one: &object::Symbol<'_, '_>| format!("{} bytes at {}", one.size(), one.address()).into_bytes();
+        sections.chain(functions.map(|one| (one.name().unwrap().to_owned(), place(&one)))).collect()
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness/run");
+    let scratch = tempfile::tempdir().unwrap();
+    let built = scratch.path().join("canary.bpf.o");
+    let mut clang = std::process::Command::new("clang");
+    clang.args(["-O2", "-target", "bpf", "-c"]).arg(folder.join("canary.bpf.c")).arg("-o").arg(&built);
+    assert!(clang.status().unwrap().success());
+    let committed = loaded(&fs::read(folder.join("canary.bpf.o")).unwrap());
+    assert_eq!(committed.len(), 4, "{committed:?}");
+    assert_eq!(loaded(&fs::read(built).unwrap()), committed, "build it again, as the source says");
 }

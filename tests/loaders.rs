@@ -86,7 +86,7 @@ fn one_object_ends_as_each_loader_ends_it() {
     assert_eq!(wide.sides[1], ("cilium-ebpf".to_owned(), "max_entries = 1".to_owned()));
 }
 
-/// What is known of an object does not depend on who loaded it: values of relocations, sides of guards, causes.
+/// What is known about an object does not depend on who loaded it: values of relocations, sides of guards, causes.
 #[test]
 fn evidence_is_alike_whoever_loads() {
     need!("guests", "programs", "loaders");
@@ -125,7 +125,7 @@ fn evidence_is_alike_whoever_loads() {
     }
 }
 
-/// What is known of a library is what its loader does; and it is shown as what it is.
+/// What is known about a library is what its loader does; and it is shown as what it is.
 #[test]
 fn profiles_say_what_the_loaders_say() {
     need!("guests", "programs", "loaders");
@@ -174,7 +174,7 @@ fn the_loader_is_that_of_the_suite_or_of_the_objects_own_tools() {
     assert!(record.objects[0].loader.is_none());
 }
 
-/// A loader that dies, talks nonsense or says nothing is not the object's fault.
+/// A loader that dies, talks nonsense or is silent is not the object's fault.
 #[test]
 fn loaders_that_fail_are_not_the_objects_fault() {
     need!("guests", "programs", "loaders");

@@ -1,4 +1,4 @@
-//! `corematrix predict`: what types say, as users see it, and against what a real kernel did.
+//! `corematrix predict`: predictions, as users see them, and against what a real kernel did.
 
 #![allow(clippy::unwrap_used)]
 

@@ -110,7 +110,7 @@ fn a_token_is_enough_where_kernels_have_them() {
     assert_eq!(reason, Some("this kernel has no BPF tokens (Linux 6.9 or later)"));
 }
 
-/// What fails as root fails for its own reason, whatever the privileges are.
+/// What fails as root fails for its own reason, with any privileges.
 #[test]
 fn a_failure_of_root_is_not_due_to_privileges() {
     need!("guests", "programs");

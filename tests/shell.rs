@@ -15,7 +15,7 @@ use common::{Lab, kernel, need, object, send, until};
 use rustix::process::Signal;
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// A command on a terminal of its own.
+/// A command on a separate terminal.
 struct Terminal {
     child: Child,
     screen: File,

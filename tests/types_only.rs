@@ -102,7 +102,7 @@ fn predictions_alone_prove_nothing_and_a_needed_kernel_is_missing_all_the_same()
         let ended = lab.run(&[kernels, &[object.as_str()]].concat());
         assert_eq!(ended.code, Some(3), "{}", ended.stdout);
     }
-    // A kernel that is asked for by its types alone may be there.
+    // A kernel that is requested by its BTF alone may be there.
     let ended = lab.run(&["--kernel", "distro", "--kernel", kernel().name, &object]);
     assert_eq!(ended.code, Some(0), "{}", ended.stdout);
     // It cannot be booted for anything else.

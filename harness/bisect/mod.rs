@@ -1,17 +1,17 @@
 //! [`Search`]: between which two kernels a program stops working, with as few guests as can be; and [`config`]: what their configs
 //! have different.
 //!
-//! Pure: whoever bisects tries the kernels. Without a prediction it halves the distance; what the kernels' types predict is looked at
+//! Pure: whoever bisects tries the kernels. Without a prediction it halves the distance; what the kernels' BTF predicts is looked at
 //! first, on both sides of each place where it changes, so that a thing that comes and goes is noticed.
 
 pub mod config;
 
-/// What is known of the kernels between a good and a bad one, in their order. The good one may be the older or the newer.
+/// What is known about the kernels between a good and a bad one, in their order. The good one may be the older or the newer.
 #[derive(Debug, Clone)]
 pub struct Search {
     /// What trying a kernel gave.
     tried: Vec<Option<Tried>>,
-    /// Whether a kernel's types say that the program works there.
+    /// Whether BTF predicts that the program works on the kernel.
     predicted: Vec<Option<bool>>,
 }
 
@@ -41,7 +41,7 @@ impl Search {
         Search { tried: vec![None; count], predicted: vec![None; count] }
     }
 
-    /// Takes in what types predict, one answer a kernel.
+    /// Takes in what BTF predicts, one answer a kernel.
     pub fn predict(&mut self, predicted: Vec<Option<bool>>) {
         self.predicted = predicted;
         self.predicted.resize(self.tried.len(), None);
@@ -75,7 +75,7 @@ impl Search {
         untried.into_iter().find(|&kernel| self.tried[kernel].is_none())
     }
 
-    /// Neighbours of which the types say different things; kernels whose types are not known are passed over.
+    /// Neighbours with different predictions; kernels without a prediction are skipped.
     fn flips(&self) -> Vec<(usize, usize)> {
         let known = self.predicted.iter().enumerate().filter_map(|(kernel, present)| Some((kernel, (*present)?)));
         let known: Vec<(usize, bool)> = known.collect();

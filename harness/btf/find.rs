@@ -94,7 +94,7 @@ impl Query {
         self.words().all(|word| memmem::find(raw, format!("\0{word}\0").as_bytes()).is_some())
     }
 
-    /// What modules have that the kernel itself does not: libbpf looks there last, too. `modules` is asked only if it matters.
+    /// What modules have that the kernel itself does not: libbpf looks there last, too. `modules` is read only if it matters.
     pub fn hits_elsewhere(&self, btf: &Btf, modules: impl FnOnce() -> Vec<(String, Vec<u8>)>) -> Vec<Hit> {
         if self.hits(btf, 0).is_empty() { self.hits_in_modules(btf, &modules()) } else { Vec::new() }
     }
@@ -222,7 +222,7 @@ fn enumerators(btf: &Btf, id: u32, name: &str) -> Vec<Hit> {
     named.map(|value| hit(value.value)).collect()
 }
 
-/// Names that are there and may have been meant, best first, as the user would write them.
+/// Names that are there and may have been meant, closest first, as the user would write them.
 pub fn suggestions(query: &Query, btf: &Btf) -> Vec<String> {
     let member_missing = |end: usize| {
         let upto = Query { path: query.path[..end].to_vec(), enumerator: None, ..query.clone() };
@@ -273,7 +273,7 @@ fn pointee(btf: &Btf, id: u32) -> u32 {
 }
 
 fn is_name(word: &str) -> bool {
-    // The kernel has types such as `unsigned int` and Rust's `core::fmt`, of which only the first is asked for.
+    // The kernel has types such as `unsigned int` and Rust's `core::fmt`, of which only the first is requested.
     word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ' ')
 }

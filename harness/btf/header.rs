@@ -137,7 +137,7 @@ impl Types {
 
 impl Drop for Types {
     fn drop(&mut self) {
-        // SAFETY: it is ours and no one uses it any more.
+        // SAFETY: it is owned here and no longer used.
         unsafe { sys::btf__free(self.0.as_ptr()) }
     }
 }
@@ -167,7 +167,7 @@ impl<'a> Dump<'a> {
 
 impl Drop for Dump<'_> {
     fn drop(&mut self) {
-        // SAFETY: it is ours and no one uses it any more.
+        // SAFETY: it is owned here and no longer used.
         unsafe { sys::btf_dump__free(self.dump.as_ptr()) }
     }
 }

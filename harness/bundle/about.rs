@@ -17,7 +17,7 @@ pub struct About {
     format: u32,
     /// The cell's kernel.
     pub kernel: String,
-    /// The command line of the run; empty if no one knows it any more.
+    /// The command line of the run; empty if it is no longer known.
     pub command: Vec<String>,
     /// The processor of the machine of the run, if it has a name.
     pub cpu: Option<String>,

@@ -65,7 +65,7 @@ pub(super) fn unpack(file: impl Read, path: &Path) -> Result<Vec<ArchiveMember>,
     let refused = |reason: String| BundleError::Refused { path: path.to_owned(), reason };
     let unreadable = |error: io::Error| damaged(error.to_string());
     let decoder = zstd::Decoder::new(file).map_err(unreadable)?;
-    // Headers and padding come on top; whatever the archive says of itself, no more than this is ever unpacked.
+    // Headers and padding come on top; regardless of the sizes that the archive states, no more than this is unpacked.
     let bound = MOST_IN_ALL + MOST_MEMBERS as u64 * 1024 + PADDING;
     let mut archive = Archive::new(decoder.take(bound));
     let mut members: Vec<ArchiveMember> = Vec::new();

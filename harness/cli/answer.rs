@@ -1,6 +1,7 @@
 //! What commands answer with `--json`, each a type with a schema in `schema/`; [`Print`] prints it.
 
 mod bisections;
+mod btf_names;
 mod kernels;
 mod machine;
 mod objects;
@@ -11,11 +12,11 @@ mod runs;
 use super::failure::Failure;
 use crate::answer::Answer;
 pub(super) use bisections::{BisectedObject, BisectedRelocation, BisectionChange, BisectionStep};
+pub(super) use btf_names::{FoundName, HistoryKernel, KernelHit, KernelWithName, NameHistory};
 pub(super) use kernels::{
-    BootedKernel, CatalogueList, CataloguedKernel, ChangedOption, ConfigDifference, DiffedKernel, FoundName,
-    HistoryKernel, KernelDiff, KernelHit, KernelList, KernelWithName, ListedKernel, NameHistory, OutdatedKernel,
-    OutdatedKernels, OutdatedState, ProbedKernel, ProbedKernels, ShownKernel, ShownKernels, TypesDifference,
-    VerifiedFolder, VerifiedKernel, VerifiedKernels,
+    BootedKernel, CatalogueList, CataloguedKernel, ChangedOption, ConfigDifference, DiffedKernel, KernelDiff,
+    KernelList, ListedKernel, OutdatedKernel, OutdatedKernels, OutdatedState, ProbedKernel, ProbedKernels, ShownKernel,
+    ShownKernels, TypesDifference, VerifiedFolder, VerifiedKernel, VerifiedKernels,
 };
 pub(super) use machine::{
     CheckState, DoctorCheck, DoctorReport, Estimate, Forecast, ListedFolder, ListedSnapshot, StoreContents,

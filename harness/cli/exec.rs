@@ -183,7 +183,7 @@ pub(super) fn run(common: &Common, args: &ExecArgs) -> Result<ExitCode, Failure>
         out: args.out.clone(),
         report: folder.clone(),
     };
-    let mut screen = run::Screen::new(&work.plan, args.debug);
+    let mut screen = run::Screen::new(&work, args.debug);
     let record = matrix.run_command(&work, &job, &folder, &mut |event| screen.on(event))?;
     drop(screen);
     println!("{}", table::after_run(&record, run::width()));

@@ -39,8 +39,8 @@ pub(super) struct ExplainArgs {
     object: String,
     /// Program [default: every program of the object that did not load].
     program: Option<String>,
-    /// Add kernel BTF for the history of a field: a BTF or ELF file, a directory of such files, or an archive in the
-    /// layout of BTFHub; may be repeated. Stored kernels, and archives that the manifest names, are always used.
+    /// Add kernel BTF to the history of a field: a BTF or ELF file, a directory, or an archive in the layout of BTFHub;
+    /// may be repeated. Stored kernels, and archives that the manifest names, are always used.
     #[arg(long, value_name = "FILE|DIR|PATTERN")]
     btf: Vec<PathBuf>,
     /// Load each suggested guard on every kernel of the run. Needs clang and the libbpf headers.

@@ -37,7 +37,7 @@ pub(super) struct Terms {
     /// Read known failures and kernel warnings from the `[[expect]]` and `[[allow-warning]]` tables of a suite or
     /// another TOML file; may be repeated.
     #[arg(long, value_name = "FILE")]
-    expect: Vec<PathBuf>,
+    pub(super) expect: Vec<PathBuf>,
     /// Set how many percent more instructions of a program the verifier may process than in the baseline.
     #[arg(long, value_name = "PERCENT", default_value_t = GateLimits::INSTRUCTIONS_PERCENT, value_parser = percent)]
     max_instructions_growth: f64,
@@ -90,11 +90,6 @@ impl Terms {
             || self.fail_on_predicted
             || self.max_instructions.is_some()
             || self.max_cost.is_some()
-    }
-
-    /// Reads the files of `--expect`.
-    pub(super) fn expectations(&self) -> Result<Expectations, Failure> {
-        read_all(&self.expect.iter().map(PathBuf::as_path).collect::<Vec<_>>())
     }
 
     /// Reads the files, so that a mistake in them is reported before anything is run. Suites among `inputs` have expectations, too.

@@ -11,11 +11,11 @@ use super::explain::read_record;
 use super::failure::Failure;
 use super::run::{report_failure, width};
 use crate::bundle;
+use crate::parts;
 use crate::record::RunRecord;
 use crate::record::exit_code;
 use crate::report::{self, table};
 use crate::run_folder::RunFolder;
-use crate::shard;
 
 #[derive(Debug, Args)]
 pub(super) struct MergeArgs {
@@ -29,17 +29,17 @@ pub(super) struct MergeArgs {
 
 pub(super) fn run(common: &Common, args: &MergeArgs) -> Result<ExitCode, Failure> {
     let mut folders = Vec::new();
-    let mut shards = Vec::new();
+    let mut parts = Vec::new();
     for run in &args.runs {
         let (folder, record) = read_record(common, run)?;
         folders.push(folder);
-        shards.push(record);
+        parts.push(record);
     }
-    let merged = shard::merge(&shards).map_err(|error| {
+    let merged = parts::merge(&parts).map_err(|error| {
         let hint = error.hint();
         Failure::input(error, hint)
     })?;
-    for (folder, record) in folders.iter().zip(&shards) {
+    for (folder, record) in folders.iter().zip(&parts) {
         copy_logs(record, folder, &args.out);
         copy_bundles(folder, &args.out);
     }

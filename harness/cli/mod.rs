@@ -195,7 +195,7 @@ impl Command {
 /// Which kernels, and how they run.
 #[derive(Debug, Args)]
 struct MachineArgs {
-    /// Select kernels: a name (5.10, el:8), a range (">=6.1,<6.13"), a glob (6.*), `latest`, `all`, or builds of a
+    /// Select kernels: a name (5.10, el:8), a range of releases (">=6.1,<6.13"), a glob (6.*), `latest`, `all`, or builds of a
     /// kernel (el:8@last:5); may be repeated [default: the default matrix of the manifest].
     #[arg(long, value_name = "SELECTOR")]
     kernel: Vec<String>,

@@ -27,8 +27,8 @@ pub(super) struct PlanArgs {
     /// and those of `--btf`.
     #[arg(long, conflicts_with = "partitions")]
     minimal: bool,
-    /// Add the BTF of more kernels: a BTF or ELF file, a directory of such files, or an archive in the layout of
-    /// BTFHub, with or without a pattern; may be repeated.
+    /// Add the BTF of more kernels: a BTF or ELF file, a directory, a pattern, or an archive in the layout of BTFHub;
+    /// may be repeated.
     #[arg(long, value_name = "FILE|DIR|PATTERN", requires = "minimal")]
     btf: Vec<PathBuf>,
     /// Set the output format [default: json; text with `--minimal`].

@@ -16,14 +16,13 @@ use super::threshold::Thresholds;
 use super::{Common, MachineArgs, bundle, say, watch};
 use crate::coverage::Unit;
 use crate::event::Event;
-use crate::matrix::{Matrix, Options, Project};
-use crate::plan::Plan;
+use crate::matrix::{Matrix, Options, Project, Work};
 use crate::privileges::capability;
 use crate::protocol::attach::Reach;
 use crate::record::LoadingPrivileges;
 use crate::record::Partition;
-use crate::record::RunRecord;
 use crate::record::exit_code;
+use crate::record::{RunRecord, ToolRecord};
 use crate::report::progress::Progress;
 use crate::report::{self, ReportError, table};
 use crate::run::{Isolation, Stop};
@@ -81,8 +80,9 @@ pub(super) struct RunArgs {
     /// Use the result of an earlier run for each cell of which nothing that determines it has changed; reports show the date.
     #[arg(long, conflicts_with_all = ["cold", "against"])]
     reuse: bool,
-    /// Give each cell a guest of its own (`cell`), or let objects that are only loaded share a guest that proves itself
-    /// clean after each of them (`shared`). What fails is judged in a guest of its own either way.
+    /// Start a separate guest for each cell (`cell`), or let objects that are only loaded share guests (`shared`). A
+    /// shared guest must prove after each object that nothing was left behind; an object that fails in it is judged
+    /// again in a separate guest.
     #[arg(long, value_name = "WHAT", default_value = "cell", conflicts_with = "cold")]
     isolation: Isolation,
     #[command(flatten)]
@@ -143,7 +143,6 @@ pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Re
             newer.measure_against(older);
         }
     }
-    work.expectations.extend(args.terms.expectations()?);
     let stop = Stop::on_signals(|line| eprintln!("{line}")).map_err(no_signals)?;
     let matrix = matrix.stopped_by(stop);
     matrix.accelerator(&work.plan.kernels, &say)?;
@@ -152,7 +151,7 @@ pub(super) fn perform(common: &Common, args: &RunArgs, out: Option<&Path>) -> Re
     if work.plan.objects.is_empty() && work.partition.is_some() {
         eprintln!("this part of the matrix has no objects");
     }
-    let mut screen = Screen::new(&work.plan, args.debug);
+    let mut screen = Screen::new(&work, args.debug);
     let record = matrix.run(&work, &folder, &mut |event| screen.on(event))?;
     drop(screen);
     // Before the files: on a full disk the table is all that the user gets.
@@ -199,6 +198,7 @@ impl RunArgs {
         options.isolation = self.isolation;
         options.partition = self.partition;
         options.loaders.clone_from(&self.loader);
+        self.terms.expect.clone_into(&mut options.expect);
         options.machine = self.guests.options();
         options.privileges = self.privileges()?;
         options.least_privileges = self.least_privileges;
@@ -229,12 +229,12 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn new(plan: &Plan, debug: DebugArgs) -> Screen {
-        let kernels: Vec<String> = plan.kernels.iter().map(|kernel| kernel.name.clone()).collect();
-        let objects = plan.rows();
-        let programs: Vec<usize> = plan.objects.iter().map(|object| object.programs.len()).collect();
-        let progress = Progress::new(&kernels, &objects, &programs, std::io::stderr().is_terminal());
-        Screen { progress, phases: debug.phases(&kernels, &objects) }
+    pub(super) fn new(work: &Work, debug: DebugArgs) -> Screen {
+        let kernels: Vec<String> = work.plan.kernels.iter().map(|kernel| kernel.name.clone()).collect();
+        let phases = debug.phases(&kernels, &work.plan.rows());
+        let planned = work.plan.record(ToolRecord::default(), String::new());
+        let progress = Progress::new(planned, work.expectations.clone(), std::io::stderr().is_terminal());
+        Screen { progress, phases }
     }
 
     /// Shows an event.

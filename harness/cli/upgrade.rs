@@ -55,7 +55,7 @@ pub(super) fn run(common: &Common, args: &UpgradeArgs) -> Result<ExitCode, Failu
     matrix.accelerator(&work.plan.kernels, &say)?;
     work.notices.extend(matrix.notices());
     let folder = report_folder(&project.folder, args.out.as_deref())?;
-    let mut screen = Screen::new(&work.plan, super::debug::DebugArgs::default());
+    let mut screen = Screen::new(&work, super::debug::DebugArgs::default());
     let record = matrix.run(&work, &folder, &mut |event| screen.on(event))?;
     drop(screen);
     let upgrade = UpgradeReport::of(&record);

@@ -135,7 +135,7 @@ fn run_shown(
     args: &RunArgs,
     (logs, live): (&Path, &Path),
 ) -> Result<RunRecord, Failure> {
-    let mut screen = Screen::new(&work.plan, args.debug);
+    let mut screen = Screen::new(work, args.debug);
     Ok(matrix.run_apart(work, logs, live, &mut |event| screen.on(event))?)
 }
 

@@ -114,9 +114,9 @@ pub enum Change {
     KernelWarningGone(String),
     /// The object asks kernels for something that it did not ask for, in these words.
     RelocationAdded(String),
-    /// The object does not ask for something any more, in these words.
+    /// The object no longer asks for something, in these words.
     RelocationGone(String),
-    /// A side of a guard that some kernel proved is proven by none any more.
+    /// A side of a guard that some kernel proved is no longer proven by any.
     CoverageLost {
         /// The guard, in words: `field_exists struct task_struct.__state`.
         guard: String,

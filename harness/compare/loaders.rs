@@ -23,7 +23,7 @@ pub struct LoaderDifference {
 pub enum LoaderSubject {
     /// The verdicts of programs.
     Programs(Vec<String>),
-    /// The value of a relocation: the function that asks, and what is asked.
+    /// The value of a relocation: the function that has it, and what it asks for.
     Relocation(String),
     /// The definition of a map.
     Map(String),

@@ -19,7 +19,7 @@ pub struct ObjectGrid {
     pub programs: Vec<ProgramRow>,
 }
 
-/// What is known of one build as a whole.
+/// What is known about one build as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ObjectFigures {
@@ -41,7 +41,7 @@ pub struct ObjectFigures {
 pub struct ProgramRow {
     /// Its name.
     pub program: String,
-    /// What is known of it in each build; `None` where it is not there.
+    /// What is known about it in each build; `None` where it is not there.
     pub figures: Vec<Option<ProgramFigures>>,
 }
 

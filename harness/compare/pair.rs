@@ -36,7 +36,7 @@ impl<'a> Pair<'a> {
     pub fn program(&self, object: usize, program: usize) -> Option<usize> {
         let wanted = self.after.objects[object].programs.get(program)?;
         let programs: &[ObjectProgram] = &self.before.objects[self.objects[object]?].programs;
-        // Names are unique but for static programs, which the section tells apart.
+        // Names are unique but for static programs, which differ in their sections.
         programs
             .iter()
             .position(|known| known == wanted)

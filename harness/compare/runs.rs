@@ -32,7 +32,7 @@ pub fn differences(before: &RunRecord, after: &RunRecord) -> Vec<Difference> {
     found
 }
 
-/// What an object asks kernels for in one of the runs only, if all of it is known of both.
+/// What an object asks kernels for in one of the runs only, if all of it is known about both.
 fn relocations(old: (&RunRecord, usize), new: (&RunRecord, usize), found: &mut Vec<Difference>) {
     let (Some(asked), Some(asks)) = (objects::asked(old.0, old.1), objects::asked(new.0, new.1)) else { return };
     let place = Place::object(&new.0.objects[new.1].name);
@@ -121,7 +121,7 @@ fn program(old: &ProgramRecord, new: &ProgramRecord) -> Option<Change> {
     if old.cause != new.cause {
         return Some(Change::Cause { verdict: new.verdict, before: old.cause, after: new.cause });
     }
-    // How far the verifier got in what it refused says nothing of the program's cost.
+    // How far the verifier got in what it refused does not show the program's cost.
     let processed = |program: &ProgramRecord| program.statistics.as_ref()?.insns_processed;
     match (processed(old), processed(new)) {
         (Some(before), Some(after)) if before != after && new.verdict.is_pass() => {

@@ -224,7 +224,7 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// Whether libbpf takes a type of the object for one of the kernel, whatever their names are.
+/// Whether libbpf takes a type of the object for one of the kernel, regardless of their names.
 pub fn types_are_compatible(local: &TypeTable, local_id: u32, target: &TypeTable, target_id: u32) -> bool {
     Comparison::new(local, target).types(local_id, target_id).unwrap_or(false)
 }

@@ -150,7 +150,7 @@ impl<'a> Writer<'a> {
                     extra.extend((1..each).map(|word| words(at + word)));
                 }
             }
-            // Whatever else it has refers to nothing.
+            // Everything else in it refers to nothing.
             _ => extra.extend((0..types.extra.len() as u32 / 4).map(words)),
         }
         extra.iter().for_each(|word| self.types.extend(word.to_le_bytes()));

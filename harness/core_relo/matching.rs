@@ -6,7 +6,7 @@ use super::table::essential_of;
 use super::{Code, MAX_STEPS};
 use crate::object::btf_ext::RelocationKind;
 
-/// How a candidate was looked at: whether it has what is asked for, and how far the way went.
+/// How a candidate was looked at: whether it matches, and how far the comparison went.
 pub(super) struct Match<'a> {
     pub way: Spec<'a>,
     pub result: Result<bool, Code>,

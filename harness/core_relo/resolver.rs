@@ -25,11 +25,11 @@ pub struct Target {
 /// What becomes of one relocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
-    /// What is asked, in libbpf's words.
+    /// What the relocation asks for, in libbpf's words.
     pub local: String,
     /// The types of the kernel that were looked at, in order.
     pub candidates: Vec<Candidate>,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: RelocationOutcome,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Resolver<'a> {
         }
         let found = self.search(root, name);
         let (kept, patch) = self.choose(&local, &found, resolution).inspect_err(|_| {
-            // libbpf gives up here. What comes later is what it says when it is asked for the others alone.
+            // libbpf gives up here. What follows is what it says when it resolves the others alone.
             self.candidates.remove(&root);
         })?;
         let is_found = !kept.is_empty();
@@ -109,7 +109,7 @@ impl<'a> Resolver<'a> {
         Ok(applied(apply(relocation.bytes(), insn, &patch)?, is_found))
     }
 
-    /// Holds each candidate against what is asked. Gives those that match, and what they agree on.
+    /// Compares each candidate with what the relocation asks for. Returns those that match, and what they agree on.
     fn choose(
         &self,
         local: &Spec<'a>,

@@ -84,7 +84,7 @@ impl Analysis {
         Flow::of(program, &FlowSetting { values, forced: None })
     }
 
-    /// What is known of a kconfig value.
+    /// What is known about a kconfig value.
     fn kconfig(&self, name: &str, facts: &ObjectFacts<'_>) -> Option<Bits> {
         if let Some(external) = facts.externs.iter().find(|external| external.name == name) {
             return self.kconfig_value(name, external.resolved.as_deref()).map(Bits::constant);

@@ -111,7 +111,7 @@ impl Analysis {
         marked
     }
 
-    /// The programs whose line info cannot tell the sides of a guard apart, so that their visited instructions are wanted. Switches
+    /// The programs whose line info does not distinguish the sides of a guard, so that their visited instructions are wanted. Switches
     /// in `.rodata` alone are worth a second load only where `shaped` says that they are set on purpose.
     pub fn wants_visited(&self, shaped: bool) -> BTreeSet<usize> {
         let mut wanted = BTreeSet::new();
@@ -130,7 +130,7 @@ impl Analysis {
                     false => witnesses(&survival, side).next().is_some(),
                 };
                 // Where a switch leads around code and to none of its own, its load alone shows that it was asked; line info seldom
-                // tells that from what surrounds it.
+                // distinguishes that from what surrounds it.
                 let around = guard.kind == GuardKind::Rodata && occurrence.sides.iter().any(BTreeSet::is_empty);
                 if around || !occurrence.sides.iter().all(tells) {
                     wanted.insert(occurrence.program);
@@ -189,7 +189,7 @@ fn sides(kind: GuardKind, resolved: Option<bool>, occurrence: &Occurrence, survi
     };
     let sides = [own[0].unwrap_or_else(|| empty(true, own[1])), own[1].unwrap_or_else(|| empty(false, own[0]))];
     match sides {
-        // A constant takes one side only, so what line info cannot tell of the other one is settled.
+        // A constant takes one side only, so what line info does not show of the other one is settled.
         [Liveness::Live, Liveness::Unknown] if constant => [Liveness::Live, Liveness::Dead],
         [Liveness::Unknown, Liveness::Live] if constant => [Liveness::Dead, Liveness::Live],
         sides => sides,

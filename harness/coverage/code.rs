@@ -70,7 +70,7 @@ pub(super) enum Reference {
     Operand(Operand),
 }
 
-/// An extern that the object can do without.
+/// An extern that the object does not need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Weak {
     pub name: String,

@@ -24,7 +24,7 @@ struct Holders {
 }
 
 impl Analysis {
-    /// The offsets at which a program, an index, loads from its context. `facts` tell what a kernel answers, so that what it
+    /// The offsets at which a program, an index, loads from its context. `facts` show what a kernel answers, so that what it
     /// rules out is left out, loads whose value only such code uses, too; without them every branch counts. Subprograms are not looked into.
     pub fn context_reads(&self, program: usize, facts: Option<&ObjectFacts<'_>>) -> BTreeSet<i16> {
         let flow = facts.and_then(|facts| self.answered(program, facts));

@@ -1,6 +1,6 @@
 //! [`passes`]: whether a program that ran to its end must have come by one of some instructions, whichever way it took.
 //!
-//! A run count tells that a program ran, and not where. So only what lies on every way counts as executed.
+//! A run count shows that a program ran, and not where. So only what lies on every way counts as executed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,7 +12,7 @@ const TAIL_CALL: i32 = 12;
 /// `BPF_PSEUDO_KFUNC_CALL`: one of them ends the program by an exception.
 const KFUNC: u8 = 2;
 
-/// What is known of the ways through a program.
+/// What is known about the ways through a program.
 pub(super) struct Ways<'a> {
     /// The program.
     pub program: &'a Program,
@@ -26,7 +26,7 @@ pub(super) struct Ways<'a> {
 pub(super) fn passes(ways: &Ways<'_>, wanted: &BTreeSet<usize>) -> bool {
     let nothing = BTreeSet::new();
     let around = |avoided: &BTreeSet<usize>| Walk { ways, avoided, known: HashMap::new() }.ends(0);
-    // Where no way is left at all, what is known of the program is wrong.
+    // Where no way is left at all, what is known about the program is wrong.
     around(&nothing) && !around(wanted)
 }
 

@@ -35,7 +35,7 @@ pub struct FixedRead {
     pub source: Option<SourcePlace>,
 }
 
-/// What is known of a register or a place on the stack.
+/// What is known about a register or a place on the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Held {
     Unknown,

@@ -1,6 +1,6 @@
 //! [`Flow`]: which instructions of a program can be reached when guards have given values.
 //!
-//! An abstract interpretation: registers and stack places hold what is known of a [`Value`], states are joined where ways meet.
+//! An abstract interpretation: registers and stack places hold what is known about a [`Value`], states are joined where ways meet.
 //! A static subprogram is followed with all arguments that its callers give; a global one with unknown arguments, as the verifier does.
 
 mod state;

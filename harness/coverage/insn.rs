@@ -127,7 +127,7 @@ impl Insn {
             (6, 0x00) => Next::Jump(self.imm),
             (5, 0x90) => Next::Exit,
             (5, 0x80) => Next::Through,
-            // `may_goto` and its like may go both ways, as every other.
+            // `may_goto` and similar instructions may go both ways, as every other.
             (5 | 6, _) => Next::Branch(self.off.into()),
             _ => Next::Through,
         }

@@ -2,7 +2,7 @@
 //!
 //! Two witnesses. The kernel's own line info of the translated program keeps one record for each of the object's records of which an
 //! instruction is left (`bpf_adj_linfo_after_remove`), in order, so the two lists can be aligned; equal records make that ambiguous.
-//! The instructions that the verifier visited, from its log, leave no doubt; they are asked for where line info cannot tell.
+//! The instructions that the verifier visited, from its log, leave no doubt; they are requested where line info does not decide.
 
 use super::code::LineRecord;
 use super::program::Program;
@@ -24,7 +24,7 @@ pub struct ProgramEvidence {
     pub ran: bool,
 }
 
-/// What is known of each instruction and each line record of one loaded program.
+/// What is known about each instruction and each line record of one loaded program.
 pub(super) struct Survival<'a> {
     pub program: &'a Program,
     pub records: Vec<LineRecord>,

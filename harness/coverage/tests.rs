@@ -52,13 +52,13 @@ fn every_guard_is_counted() {
     assert_eq!(expect_counted(guards), 3);
     assert_eq!(expect_counted(include_bytes!("../../tests/fixtures/coverage/ways.bpf.o")), 8);
     expect_counted(include_bytes!("../../tests/fixtures/explain/object.o"));
-    // Whatever is cut off or broken, nothing panics.
+    // Regardless of what is cut off or broken, nothing panics.
     for length in (0..guards.len()).step_by(97) {
         let _ = Analysis::of(&guards[..length], &["first", "zebra", "antelope", "on_switch"]);
     }
 }
 
-/// Coverage of `ways.bpf.o` where only the program `program` was loaded, with all answers "no", as a kernel would tell by `visited`
+/// Coverage of `ways.bpf.o` where only the program `program` was loaded, with all answers "no", as a kernel would show by `visited`
 /// instructions or by the line records that are left.
 fn proof(program: &str, visited: bool) -> (Analysis, CellCoverage) {
     answered(program, visited, &[])

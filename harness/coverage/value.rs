@@ -1,4 +1,4 @@
-//! [`Value`]: what is known of a register or of a place on the stack while the program is followed.
+//! [`Value`]: what is known about a register or of a place on the stack while the program is followed.
 
 use super::insn::Test;
 
@@ -20,7 +20,7 @@ pub(super) enum ValueSource {
     Several,
 }
 
-/// What is known of a register.
+/// What is known about a register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value {
     /// Nothing; also not that it is no pointer.
@@ -182,7 +182,7 @@ impl Value {
     pub fn bits(self) -> Bits {
         match self {
             Value::Number(bits, _) => bits,
-            // Whatever an address is, it is not 0; that is all that guards ask of one.
+            // An address is never 0; guards ask for nothing else of one.
             _ => Bits::UNKNOWN,
         }
     }

@@ -32,7 +32,7 @@ pub(super) enum Due {
     Nothing,
     /// Kill the command, whose time is up.
     Kill,
-    /// Give up the guest, which says nothing.
+    /// Give up the guest, which is silent.
     Silent,
     /// Give up the guest, which has not started the command.
     NotStarted,

@@ -46,7 +46,7 @@ pub enum UnfitProgram {
         /// What the system said.
         reason: String,
     },
-    /// The guest has a directory of its own there.
+    /// The guest has a separate directory there.
     #[error("`{}` is not visible in the guest", .0.display())]
     Hidden(PathBuf),
     /// It is for another kind of machine.

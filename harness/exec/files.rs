@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, Dir, readlinkat, statat};
 use super::fuse::{self, Call, FuseRequest, NodeId, ROOT};
 use crate::beneath::Beneath;
 
-/// As much as is read at once, whatever the guest asks for.
+/// As much as is read at once, even if the guest asks for more.
 const MOST_READ: u32 = 1 << 20;
 /// As many files as a guest may know at once: an honest kernel forgets those that it has no memory for.
 const MOST_NODES: usize = 1 << 20;

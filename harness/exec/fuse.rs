@@ -48,7 +48,7 @@ pub enum Call<'a> {
     Silent,
     /// Something that changes a file.
     Change,
-    /// Something else, which the kernel can do without.
+    /// Something else, which the kernel does not need.
     Unknown,
 }
 
@@ -59,7 +59,7 @@ pub struct FuseRequest<'a> {
     pub unique: u64,
     /// The file it is about.
     pub node: NodeId,
-    /// What is asked for.
+    /// The request.
     pub call: Call<'a>,
 }
 

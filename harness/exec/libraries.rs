@@ -13,7 +13,7 @@ use object::{Endianness, ReadCache, ReadRef};
 
 use super::files::View;
 
-/// The dynamic linker of glibc, which is loaded whatever else is.
+/// The dynamic linker of glibc, which is always loaded.
 pub(super) const GLIBC: &str = "ld-linux-x86-64.so.2";
 /// Where it keeps what `ldconfig` found.
 const CACHE: &str = "/etc/ld.so.cache";

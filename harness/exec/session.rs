@@ -12,7 +12,7 @@ use crate::protocol::live::{
 use crate::protocol::{GuestMessage, HostMessage};
 use crate::vm::{GuestLink, GuestLoss};
 
-/// How often an attendant is asked for a new size and the time is looked at.
+/// How often an attendant is checked for a new size and the time is looked at.
 const SLICE: Duration = Duration::from_millis(100);
 /// More of the kernel's log is not kept; the guest sends less.
 const MOST_LOG: usize = 4 << 20;
@@ -55,7 +55,7 @@ pub enum CommandEnding {
     Lost(GuestLoss),
 }
 
-/// All that is known of a command that is over.
+/// All that is known about a command that is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FinishedCommand {
     /// How it ended.

@@ -1,4 +1,4 @@
-//! [`Arms`]: which kernels have which form of what is asked for, and in which words that is said.
+//! [`Arms`]: which kernels have which form of a field or type, and its words.
 
 use super::KernelTypes;
 use super::known::{AskedKernel, AskedKernels, KnownTypes};

@@ -29,7 +29,7 @@ pub struct KnownKernel {
     pub types: TypeSource,
 }
 
-/// Which kernel is asked.
+/// Which kernel's BTF is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
     /// One of the matrix, by its number.
@@ -53,14 +53,14 @@ pub(super) struct Excerpts {
     kernels: Vec<Option<Arc<Btf>>>,
 }
 
-/// A kernel that is asked, of the matrix or beyond it.
+/// A kernel whose BTF is read, of the matrix or beyond it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AskedKernel<'a> {
     pub types: KernelTypes<'a>,
     pub in_matrix: bool,
 }
 
-/// The kernels that are asked, older ones first, as far as the order of the matrix shows.
+/// The kernels whose BTF is read, older ones first, as far as the order of the matrix shows.
 #[derive(Debug)]
 pub(super) struct AskedKernels<'a> {
     pub all: Vec<AskedKernel<'a>>,
@@ -121,7 +121,7 @@ impl KnownTypes {
         Excerpts { kernels: sums.iter().map(|sum| parsed.get(sum).cloned()).collect() }
     }
 
-    /// The order in which kernels are asked, each at its place, where the matrix has so many.
+    /// The order in which the BTF of kernels is read, each at its place, where the matrix has so many.
     pub fn order(&self, matrix: usize) -> Vec<Slot> {
         let mut order = Vec::with_capacity(matrix + self.kernels.len());
         let mut known = self.kernels.iter().enumerate().peekable();

@@ -62,7 +62,7 @@ use crate::record::{Explanation, InItsPlace, Replacement};
 pub struct KernelTypes<'a> {
     /// Name of the kernel.
     pub name: &'a str,
-    /// The BTF of its vmlinux, with that of the modules that are asked about.
+    /// The BTF of its vmlinux, with that of the modules in question.
     pub btf: &'a Btf,
     /// Whether it was booted; of others only the types are known.
     pub booted: bool,

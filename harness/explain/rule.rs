@@ -148,7 +148,7 @@ fn in_module(subject: &str, failed: &str, what: String) -> Explanation {
     )
 }
 
-/// An object that libbpf does not open for want of BTF.
+/// An object that libbpf does not open because BTF is missing.
 pub fn without_debug_info(failed: &str) -> Explanation {
     rule(
         ".BTF",

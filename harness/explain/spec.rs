@@ -11,7 +11,7 @@ const MAX_STEPS: usize = 64;
 /// The local spec of one CO-RE relocation. Displays as `struct task_struct.__state`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalSpec {
-    /// What is asked.
+    /// What the relocation asks for.
     pub kind: RelocationKind,
     /// Id of the root type in the object's BTF.
     pub type_id: u32,
@@ -19,13 +19,13 @@ pub struct LocalSpec {
     pub type_kind: String,
     /// Name of the root type with its flavour, such as `task_struct___old`; empty for an anonymous one.
     pub type_name: String,
-    /// The members and indexes from the root type to the field; empty unless a field is asked about.
+    /// The members and indexes from the root type to the field; empty unless it is about a field.
     pub path: Vec<PathStep>,
-    /// The enumerator with its value, if one is asked about.
+    /// The enumerator with its value, if it is about one.
     pub enumerator: Option<(String, i128)>,
-    /// Such as `0:1:2`; empty unless a field is asked about or if the text was cut before it.
+    /// Such as `0:1:2`; empty unless it is about a field or if the text was cut before it.
     pub access: String,
-    /// Bits from the start of the root type in the object's eyes; `None` unless a field is asked about or if cut.
+    /// Bits from the start of the root type in the object's eyes; `None` unless it is about a field or if cut.
     pub bit_offset: Option<u64>,
     /// Whether the text was cut, as libbpf does at 255 characters: the last name may be short.
     pub cut: bool,

@@ -100,7 +100,7 @@ fn parameters_of_prototype(btf: &Btf, id: u32) -> Option<Vec<String>> {
 }
 
 /// Explains what a program attaches to: on which kernels it is, and with which parameters. `elsewhere` says, of a name in
-/// BTF, which other known kernel or module has it; it is asked only where no kernel of the matrix has the target.
+/// BTF, which other known kernel or module has it; it is searched only where no kernel of the matrix has the target.
 pub fn target(
     target: &AttachTarget,
     matrix: &[KernelTypes<'_>],

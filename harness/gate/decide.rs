@@ -5,13 +5,14 @@ mod cost;
 mod coverage;
 mod expected;
 mod headroom;
+mod regression;
 
 use std::collections::BTreeMap;
 
 use super::decision::{Decision, Excuse, GateOutcome, GateReport, Rule, Weight};
 use super::expectation::Expectations;
 use super::limits::GateLimits;
-use crate::compare::{Change, Pair, Place, differences};
+use crate::compare::{Pair, Place};
 use crate::record::{Blame, Cause, KernelState, ProgramRecord, RunRecord, Verdict, WHOLE_OBJECT};
 use expected::Use;
 
@@ -136,7 +137,7 @@ impl<'a> Gate<'a> {
             self.program(o, k, p, program);
             explained |= explains_not_whole(program.verdict);
         }
-        if let Some(whole) = record.fails_whole(o, k)
+        if let Some(whole) = cell.failed_whole()
             && !explained
         {
             let before = self.pair.as_ref().and_then(|pair| {
@@ -144,10 +145,13 @@ impl<'a> Gate<'a> {
                 pair.before.cell(o, k).whole.as_ref()
             });
             let was = before.map(|whole| whole.prepared);
+            let scope = self.expected(o, k, WHOLE_OBJECT, None);
             if was == Some(false) {
                 self.excuse(Rule::NotWhole, place.clone(), KNOWN.to_owned(), None);
-            } else if let Some(scope) = self.expected(o, k, WHOLE_OBJECT, None) {
+            } else if let Some(scope) = scope {
                 self.excuse(Rule::NotWhole, place.clone(), scope.reason.clone(), scope.link.clone());
+            } else if let Some(why) = record.whole_excuse(o, k) {
+                self.excuse(Rule::NotWhole, place.clone(), why, None);
             } else {
                 let reason = whole.reason.as_deref().unwrap_or("libbpf gave no reason");
                 let then = if was == Some(true) { "; in the baseline it did" } else { "" };
@@ -253,7 +257,7 @@ impl<'a> Gate<'a> {
         }
     }
 
-    /// What types say of a program that no kernel was booted for. It is no verdict, so that it weighs only where that is asked for.
+    /// The prediction for a program on a kernel that was not booted. It is not a verdict, so it counts only where that is requested.
     fn predicted(&mut self, o: usize, k: usize, p: usize) {
         let record = self.record;
         let Some(outcome) = record.predicted_failure(o, k, p) else { return };
@@ -282,75 +286,6 @@ impl<'a> Gate<'a> {
             let place = Place::kernel(&self.record.kernels[k].name);
             self.push(Weight::Notice, Rule::PredictedFailure, place, &story, hint);
         }
-    }
-
-    /// What is worse than in the baseline and is no verdict.
-    fn regressions(&mut self) {
-        let Some(pair) = &self.pair else { return };
-        let found = differences(pair.before, pair.after);
-        let record = self.record;
-        let object = |name: &String| record.objects.iter().position(|object| object.name == *name);
-        let kernel = |name: &String| record.kernels.iter().position(|kernel| kernel.name == *name);
-        for difference in found {
-            let place = difference.place.clone();
-            let (o, k) = (place.object.as_ref().and_then(object), place.kernel.as_ref().and_then(kernel));
-            let since = o.zip(k).and_then(|(o, k)| self.since(o, k));
-            let story = difference.change.to_string();
-            match difference.change {
-                Change::Gone => {
-                    let story = format!("{story}, but is in the baseline: the matrix has shrunk");
-                    let hint = "restore it, or use a baseline without it".to_owned();
-                    self.push(Weight::Red, Rule::CellLost, place, &story, Some(hint));
-                }
-                Change::CoverageLost { .. } => {
-                    let hint = "a kernel that took this side may have left the matrix, or the program that contains it \
-    no longer loads";
-                    self.push(Weight::Red, Rule::CoverageLost, place, &story, Some(hint.to_owned()));
-                }
-                Change::DangerAdded(_) => self.push(Weight::Red, Rule::NewDanger, place, &story, since),
-                Change::Instructions { before, after } => {
-                    let limit = self.limits.instructions_percent;
-                    // A little more than the rounding of a percentage.
-                    if crate::compare::growth(before, after) - limit > 1e-6 {
-                        let story = format!("{story}; the limit is {limit} %");
-                        self.push(Weight::Red, Rule::InstructionsGrew, place, &story, since);
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// What changed around a cell since the baseline, as a hint at who is to blame.
-    fn since(&self, o: usize, k: usize) -> Option<String> {
-        let pair = self.pair.as_ref()?;
-        let (before_o, before_k) = pair.cell(o, k)?;
-        let (old, new) = (&pair.before.objects[before_o], &pair.after.objects[o]);
-        let (old_kernel, new_kernel) = (&pair.before.kernels[before_k], &pair.after.kernels[k]);
-        let release = |kernel: &'a crate::record::KernelRecord| {
-            kernel.identity.as_ref().map_or("unknown", |identity| identity.release.as_str())
-        };
-        let kernel = match old_kernel.identity == new_kernel.identity {
-            true => None,
-            false if release(old_kernel) == release(new_kernel) => {
-                Some(format!("was rebuilt as {}", release(new_kernel)))
-            }
-            false => Some(format!("changed from {} to {}", release(old_kernel), release(new_kernel))),
-        };
-        let name = &new_kernel.name;
-        Some(match (old.sha256 == new.sha256, kernel) {
-            (true, Some(kernel)) => format!("since the baseline kernel {name} {kernel}, and the object is the same"),
-            (false, None) => "since the baseline the object changed, and the kernel is the same".to_owned(),
-            (false, Some(kernel)) => format!("since the baseline the object changed, and kernel {name} {kernel}"),
-            (true, None) => {
-                let (old, new) = (&pair.before.tool, &pair.after.tool);
-                format!(
-                    "neither object nor kernel changed since the baseline, but corematrix and libbpf: {} and {} then, \
-    {} and {} now",
-                    old.corematrix, old.libbpf, new.corematrix, new.libbpf
-                )
-            }
-        })
     }
 
     fn finish(mut self) -> GateReport {

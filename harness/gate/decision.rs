@@ -62,7 +62,7 @@ pub enum Rule {
     NotWhole,
     /// None of the alternatives that a suite declares serves.
     NotServed,
-    /// A kernel, object, program or cell that the baseline judged is not judged any more.
+    /// A kernel, object, program or cell that the baseline judged is no longer judged.
     CellLost,
     /// A side of a guard lost its last proof.
     CoverageLost,
@@ -82,7 +82,7 @@ pub enum Rule {
     KernelWarning,
     /// Something could not be judged, through no fault of an object.
     Infrastructure,
-    /// Types say that a program will not load on a kernel that was not booted.
+    /// BTF predicts that a program will not load on a kernel that was not booted.
     PredictedFailure,
     /// What is expected to fail passes.
     UnexpectedPass,

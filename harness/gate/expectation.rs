@@ -31,6 +31,7 @@ use crate::record::Cause;
 use crate::record::KernelWarning;
 use crate::record::RunRecord;
 use crate::record::Verdict;
+use crate::record::WHOLE_OBJECT;
 
 /// A failure that someone knows of.
 #[derive(Debug, Clone)]
@@ -55,6 +56,19 @@ impl Expectation {
     /// Whether it says that a program ends so.
     pub fn foresees(&self, verdict: Verdict, cause: Option<Cause>) -> bool {
         self.verdict.is_none_or(|known| known == verdict) && self.cause.is_none_or(|known| Some(known) == cause)
+    }
+
+    /// Whether it covers an object that does not load as a whole: that is no verdict and has no cause.
+    pub fn foresees_whole(&self) -> bool {
+        self.program.matches(WHOLE_OBJECT) && self.verdict.is_none() && self.cause.is_none()
+    }
+
+    /// Its reason, with the link.
+    fn words(&self) -> String {
+        match &self.link {
+            Some(link) => format!("{} ({link})", self.reason),
+            None => self.reason.clone(),
+        }
     }
 }
 
@@ -266,22 +280,29 @@ impl Expectations {
 
     /// Writes into a record which failures are expected on this day, and why, for reports and the exit code.
     pub fn mark(&self, record: &mut RunRecord, today: Date) {
-        let current: Vec<&Expectation> = self.failures.iter().filter(|known| !known.has_expired(today)).collect();
-        let kernels = record.kernels.len();
-        for index in 0..record.cells.len() {
-            let (o, k) = (index / kernels, index % kernels);
-            let here: Vec<&&Expectation> = current.iter().filter(|known| known.is_about(record, o, k)).collect();
-            for program in &mut record.cells[index].programs {
-                let (verdict, cause) = (program.verdict, program.cause);
-                // A failure of the machine is nothing that anyone expects.
-                let can_be = verdict.is_finding() && verdict != Verdict::HarnessError;
-                let mut mine = here.iter().filter(|known| known.program.matches(&program.name));
-                let known = mine.find(|known| can_be && known.foresees(verdict, cause));
-                program.expected = known.map(|known| match &known.link {
-                    Some(link) => format!("{} ({link})", known.reason),
-                    None => known.reason.clone(),
-                });
+        for object in 0..record.objects.len() {
+            for kernel in 0..record.kernels.len() {
+                self.mark_cell(record, (object, kernel), today);
             }
+        }
+    }
+
+    /// The same for one cell: the index of its object and of its kernel.
+    pub fn mark_cell(&self, record: &mut RunRecord, (object, kernel): (usize, usize), today: Date) {
+        let current = self.failures.iter().filter(|known| !known.has_expired(today));
+        let here: Vec<&Expectation> = current.filter(|known| known.is_about(record, object, kernel)).collect();
+        let Some(cell) = record.cells.get_mut(object * record.kernels.len() + kernel) else { return };
+        for program in &mut cell.programs {
+            let (verdict, cause) = (program.verdict, program.cause);
+            // A failure of the machine is nothing that anyone expects.
+            let can_be = verdict.is_finding() && verdict != Verdict::HarnessError;
+            let mut mine = here.iter().filter(|known| known.program.matches(&program.name));
+            let known = mine.find(|known| can_be && known.foresees(verdict, cause));
+            program.expected = known.map(|known| known.words());
+        }
+        if let Some(whole) = &mut cell.whole {
+            let known = here.iter().find(|known| !whole.prepared && known.foresees_whole());
+            whole.expected = known.map(|known| known.words());
         }
     }
 

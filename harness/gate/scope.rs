@@ -30,7 +30,7 @@ impl Scope {
     /// Whether it is about programs of the object on the kernel.
     pub fn is_about(&self, record: &RunRecord, object: usize, kernel: usize) -> bool {
         let names: Vec<&str> = record.kernels.iter().map(|kernel| kernel.name.as_str()).collect();
-        let release = record.kernels[kernel].identity.as_ref().map(|identity| identity.release.as_str());
+        let release = record.kernels[kernel].release();
         let chosen = |selector: &KernelSelector| selector.chooses(names[kernel], release, &names);
         self.is_about_object(&record.objects[object].name)
             && (self.kernels.is_empty() || self.kernels.iter().any(chosen))

@@ -1,4 +1,4 @@
-//! Each kind of trouble by itself, and what is no trouble.
+//! Each kind of problem separately, and what is not a problem.
 
 mod alternatives;
 mod cost;
@@ -125,7 +125,7 @@ fn every_rule_that_turns_it_red_has_its_case() {
         | Rule::RunCost
         | Rule::ExpectationExpired => Weight::Red,
         Rule::Infrastructure => Weight::Infrastructure,
-        // Red where that is asked for.
+        // Red where that is requested.
         Rule::PredictedFailure => Weight::Notice,
         Rule::UnexpectedPass | Rule::ExpectationUnused | Rule::Flaky | Rule::Improved => Weight::Notice,
     };

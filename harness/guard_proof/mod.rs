@@ -23,7 +23,7 @@ pub struct TypedKernel {
     pub modules: Vec<(String, Vec<u8>)>,
 }
 
-/// The guard of an explanation, if it has one that asks for what its history tells apart.
+/// The guard of an explanation, if it has one that asks for what differs in its history.
 pub fn guard_of(explanation: &Explanation) -> Option<(&Snippet, &History)> {
     let snippet = explanation.snippets.iter().find(|snippet| snippet.place == SnippetPlace::Program)?;
     let history = explanation.history.as_ref()?;

@@ -376,7 +376,7 @@ fn clock() -> Result<OwnedFd, Refusal> {
     attributes[0] = u64::from(SOFTWARE) | u64::from(SIZE) << 32;
     attributes[1] = CPU_CLOCK;
     attributes[2] = PERIOD_NS;
-    // SAFETY: the attributes are valid for the call and of the size that they tell.
+    // SAFETY: the attributes are valid for the call and of the size that they state.
     let descriptor = unsafe { libc::syscall(libc::SYS_perf_event_open, attributes.as_ptr(), -1, 0, -1, 0) };
     owned(RawFd::try_from(descriptor).unwrap_or(-1))
         .map_err(|_| Refusal::NotPossible("the guest has no clock for it".to_owned()))

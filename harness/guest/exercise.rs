@@ -32,7 +32,7 @@ const PACKET: [u8; 64] = {
 /// Arguments that a raw tracepoint may have at most.
 const MOST_ARGUMENTS: usize = 12;
 
-/// Where kernels before 5.8 are told to count.
+/// Where kernels before 5.8 are set to count.
 const COUNTING: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
 /// Counts runs for as long as it lives.
@@ -130,7 +130,7 @@ pub(super) fn test_runs(program: &OpenProgram<'_>, plan: Option<&TestRunPlan>, t
     }
 }
 
-/// How often a program ran, and for how long; `None` if the kernel says nothing of it.
+/// How often a program ran, and for how long; `None` if the kernel does not show anything about it.
 pub(super) fn run_time(descriptor: RawFd) -> Option<RunTime> {
     let mut info = bpf_prog_info::default();
     let mut length = u32::try_from(size_of::<bpf_prog_info>()).ok()?;

@@ -54,7 +54,7 @@ struct Judge<'a> {
     log_time: LogTime,
 }
 
-/// What came of loading a program once.
+/// The outcome of loading a program once.
 struct Tried {
     outcome: ProgramOutcome,
     log: Vec<u8>,

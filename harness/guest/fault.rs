@@ -4,12 +4,12 @@
 //! panics just before PROGRAM is loaded), `hang` (the loader stops there), `die` (the loading process is killed there), the three with
 //! `attach-` or `exercise-` before them (the same before PROGRAM is attached or made to run), `wake` (the kernel panics when it is
 //! restored from a snapshot), `warn` (a splat, as `WARN_ON` makes it, is written into the kernel's log before PROGRAM is loaded), `taint`
-//! (the kernel is marked there as one that has warned, without a word), `stay` (a process with all that PROGRAM's object has made outlives it),
+//! (the kernel is marked there as one that has warned, without printing anything), `stay` (a process with all that PROGRAM's object has made outlives it),
 //! `pin` (a map is pinned where no one looks for pins), `refuse` or `accept` (once PROGRAM's object was judged, every later program
 //! of the guest is said to be refused, or to load), `lie` (asked what objects have left behind, the guest says what it said first),
 //! `asleep` (a restored guest goes on as if nothing had happened), `no-btf` (the kernel's
 //! BTF is hidden from libbpf) or `bare` (nothing is collected, so that
-//! the benchmark can tell what collecting costs).
+//! the benchmark can measure what collecting costs).
 
 use std::cell::{Cell, OnceCell};
 use std::time::Duration;
@@ -168,7 +168,7 @@ fn close_pipes() {
     for entry in std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
         let is_pipe = std::fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().starts_with("pipe:"));
         if let (true, Some(number)) = (is_pipe, entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok())) {
-            // SAFETY: no one in this process uses the pipe any more.
+            // SAFETY: this process no longer uses the pipe.
             unsafe { libc::close(number) };
         }
     }
@@ -200,7 +200,7 @@ fn hide_btf() {
 }
 
 fn panic_the_kernel() {
-    // Enabled whatever the kernel's default; it is our guest.
+    // Enabled even if it is off by default; it is our guest.
     let _ = std::fs::write("/proc/sys/kernel/sysrq", "1");
     let _ = std::fs::write("/proc/sysrq-trigger", "c");
 }

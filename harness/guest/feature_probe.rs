@@ -1,8 +1,8 @@
 //! [`features`]: asks the running kernel which BPF features it has.
 //!
 //! libbpf's own probes answer for map and program types. For helpers they take every failure that they do not recognise for a
-//! yes, and they cannot ask for tracing and LSM programs at all, so helpers and attach types are asked for here: with two
-//! instructions, and with what the verifier's log says. A failure without a log says nothing.
+//! yes, and they cannot ask for tracing and LSM programs at all, so helpers and attach types are requested here: with two
+//! instructions, and with what the verifier's log says. A failure without a log is no answer.
 
 use libbpf_sys as sys;
 
@@ -156,7 +156,7 @@ fn of_libbpf(result: i32) -> Answer {
 }
 
 /// What a refusal without words means. A feature that a kernel does not know is an invalid argument; lack of memory or of
-/// privileges says nothing.
+/// privileges is no answer.
 fn refused(errno: i32) -> Answer {
     match errno {
         libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP => Answer::No,

@@ -1,7 +1,7 @@
 //! [`run`]: runs a closure in a forked copy of this process.
 //!
 //! The guest side has one thread, so a forked copy is a whole process: it can use libbpf's prepared state without repeating the
-//! work, and whatever it breaks is its own.
+//! work, and it can break only itself.
 
 use std::fs::File;
 use std::io::Read;

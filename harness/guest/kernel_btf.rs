@@ -1,5 +1,5 @@
 //! [`parse_once`]: the kernel's BTF, parsed by libbpf once for all objects that this guest and its restored copies will ever load;
-//! and the BTF that was given in its place.
+//! and the BTF that was given instead.
 //!
 //! libbpf parses the kernel's BTF again for each object, which takes longer than all the rest under emulation. The linker's `--wrap`
 //! (`build.rs`) puts the functions below between libbpf's loader and its BTF parser: the first parse is kept, and every

@@ -1,6 +1,6 @@
 //! [`serve`]: runs a command of the user on the host's files, and hands on what it and the kernel ask for.
 //!
-//! The guest side stays one thread: it waits for the port, the kernel's requests for files, and the command's output at once. Whatever
+//! The guest side stays one thread: it waits for the port, the kernel's requests for files, and the command's output at once. Anything that
 //! touches the host's files does so in another process, since it waits for answers that pass through here.
 
 mod command;
@@ -32,7 +32,7 @@ const EXERCISE_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is looked whether killed processes are gone.
 const FAREWELL: u32 = 100;
 
-/// Obeys an order that is no command in a loop of its own: those that come too late are of no use any more.
+/// Obeys an order that is no command in a loop of its own: those that come too late are useless.
 pub fn serve(port: &mut File, order: LiveOrder, blob: &[u8]) -> Result<(), String> {
     match order {
         LiveOrder::Module { name } => {

@@ -43,7 +43,7 @@ pub fn lines(descriptor: RawFd) -> Option<Vec<u8>> {
     let result = unsafe { libbpf_rs::libbpf_sys::bpf_prog_get_info_by_fd(descriptor, &mut info, &mut length) };
     let count = info.nr_line_info;
     if result != 0 || info.line_info_rec_size as usize != size {
-        // A kernel that has line info of a program tells how large a record is; records of another size are not known here.
+        // A kernel that has line info of a program says how large a record is; records of another size are not known here.
         return (result == 0).then(Vec::new);
     }
     let mut lines = vec![0u8; count as usize * size];
@@ -59,7 +59,7 @@ pub fn lines(descriptor: RawFd) -> Option<Vec<u8>> {
     (result == 0).then_some(lines)
 }
 
-/// What the kernel says of a loaded program; `None` if it says nothing or the program has been unloaded again.
+/// What the kernel says of a loaded program; `None` if it gives no information or the program has been unloaded again.
 pub fn info(descriptor: RawFd) -> Option<LoadedProgram> {
     if descriptor < 0 {
         return None;

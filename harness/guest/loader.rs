@@ -230,7 +230,7 @@ fn with_map(program: &str, request: &Request<'_>, how: How, frames: &mut Frames<
     }
 }
 
-/// Reports that a struct_ops map could not be made with all its programs, so that nothing is known of attaching it.
+/// Reports that a struct_ops map could not be made with all its programs, so that nothing is known about attaching it.
 fn not_as_one(program: &str, warnings: &[String], frames: &mut Frames<'_>) -> Result<(), String> {
     let why = warnings.first().map_or("libbpf gives no reason", String::as_str);
     let reason = format!("its struct_ops map does not load with all its programs: {why}");

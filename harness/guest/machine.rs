@@ -1,4 +1,4 @@
-//! [`arrange`]: sets sysctls, and tells what the machine is like.
+//! [`arrange`]: sets sysctls, and reports what the machine is like.
 
 use std::collections::BTreeMap;
 use std::fs;

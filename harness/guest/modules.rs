@@ -24,7 +24,7 @@ pub fn load_drivers(notes: &mut Vec<String>) -> Result<(), String> {
     Ok(())
 }
 
-/// Loads the modules that objects need, in the same order, and tells what the kernel said of each that it refused.
+/// Loads the modules that objects need, in the same order, and reports what the kernel said of each that it refused.
 pub fn load_wanted() -> Vec<ModuleLoad> {
     let Ok(modules) = files(LOADED_MODULES_DIR) else { return Vec::new() };
     let mut log = KernelLog::open();

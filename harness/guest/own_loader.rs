@@ -111,7 +111,7 @@ fn set_map(map: &mut OpenMapMut<'_>, loading: &MapLoading) -> Result<Option<Owne
     if let Some(flags) = map_flags {
         map.set_map_flags(*flags)?;
     }
-    // What the object says of it is not in there any more.
+    // What the object says of it is no longer in there.
     if let Some(path) = loading.pinning.as_deref().and_then(|pinning| pins::path(pinning, &loading.map)) {
         pins::make_folders(&path);
         map.set_pin_path(path)?;

@@ -15,7 +15,7 @@ use corematrix_protocol::libbpf_log::{self, Level, Line};
 use corematrix_protocol::{LeftOutMap, ObjectSetup};
 use corematrix_record::LoadingRecord;
 
-/// How long the kernel may take to free maps that no one uses any more.
+/// How long the kernel may take to free maps that are no longer used.
 const FREEING: Duration = Duration::from_millis(500);
 
 /// Which programs of an object are switched on.
@@ -135,7 +135,7 @@ pub fn prepare(
         if result == 0 {
             // Now that there is a token, if there is to be one: finding a function of a program takes it.
             targets.give(&mut open);
-            // Last, so that they count: of an extern made weak libbpf says only that it does without.
+            // Last, so that they count: of an extern made weak libbpf says only that it is absent.
             let warn = |(_, text): &(String, String)| Line { level: Level::Warn, text: text.clone() };
             lines.extend(missing_externs.iter().map(warn));
             return Ok(Prepared { open, left_out, missing_externs, struct_ops, targets, lines });

@@ -9,7 +9,7 @@ use libbpf_rs::libbpf_sys as sys;
 use corematrix_protocol::checksum;
 use corematrix_protocol::residue::{BpfKind, GuestState, MemoryState};
 
-/// What the kernel gives numbers to, and how it tells the next one.
+/// What the kernel gives numbers to, and how it shows the next one.
 const KINDS: [(BpfKind, unsafe extern "C" fn(u32, *mut u32) -> i32); 4] = [
     (BpfKind::Program, sys::bpf_prog_get_next_id),
     (BpfKind::Map, sys::bpf_map_get_next_id),

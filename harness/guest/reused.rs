@@ -20,7 +20,7 @@ const PINS: &str = "/sys/fs/bpf/corematrix-reused";
 pub struct ReusedMaps(Vec<(String, OwnedFd)>);
 
 impl ReusedMaps {
-    /// Creates what the request asks for, and tells what the kernel refused.
+    /// Creates what the request asks for, and reports what the kernel refused.
     pub fn create(request: &Request<'_>, again: &mut dyn FnMut()) -> (ReusedMaps, Vec<LeftOutMap>) {
         let (mut created, mut refused) = (Vec::new(), Vec::new());
         let is_wanted = |one: &&ReusedMap| !request.setup.without.iter().any(|left| left.map == one.map);

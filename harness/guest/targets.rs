@@ -76,7 +76,7 @@ impl Targets {
     pub fn lack(&mut self, missing: &[(String, String)]) {
         for (program, target) in missing {
             if self.of(program).is_none() {
-                // libbpf searches as it does for a target of a section, but says nothing when a loader sets one. These are its words there.
+                // libbpf searches as it does for a target of a section, but logs nothing when a loader sets one. These are its words there.
                 let words = format!("prog '{program}': failed to find kernel BTF type ID of '{target}': -ESRCH");
                 let (program, warnings) = (program.clone(), vec![words]);
                 self.failed.push(NoTarget { program, warnings, errno: libc::ESRCH, log: String::new() });

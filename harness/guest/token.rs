@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What the other process answers: a descriptor or 0, or why not.
 type Answer = Result<RawFd, String>;
 
-/// Becomes the root of a user namespace that has a BPF token and nothing else, for whatever libbpf loads from now on.
+/// Becomes the root of a user namespace that has a BPF token and nothing else, for everything that libbpf loads from now on.
 pub fn enter() -> Result<(), String> {
     let pipe = || rustix::pipe::pipe().map_err(|error| format!("cannot make a pipe: {error}"));
     let ((orders, to_root), (answers, to_here)) = (pipe()?, pipe()?);
@@ -62,7 +62,7 @@ pub fn enter() -> Result<(), String> {
 
 /// The part of root: writes the maps of the namespace, then mounts the file system.
 fn serve(process: u32, orders: RawFd, answers: RawFd) {
-    // SAFETY: takes a number. If the other process dies no one asks any more.
+    // SAFETY: takes a number. If the other process dies, no further request comes.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
     loop {
         let mut order = [0; 4];

@@ -29,7 +29,7 @@ pub struct NightResult {
     pub kernel: String,
     /// What became of it.
     pub verdict: Verdict,
-    /// How many instructions the verifier walked through, if it tells.
+    /// How many instructions the verifier walked through, if it reports that.
     pub instructions: Option<u64>,
 }
 

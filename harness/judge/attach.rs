@@ -83,7 +83,7 @@ fn why(errno: i32, warnings: &[String], target: Option<&TargetFacts>) -> (Cause,
     }
 }
 
-/// That an attach target is not there, and what is there in its place.
+/// That an attach target is not there, and what is there instead.
 fn missing(target: &TargetFacts) -> String {
     let TargetFacts { kind, name, copies, file, .. } = target;
     let file = format!("the guest's `{}`", file.as_deref().unwrap_or_default());
@@ -187,7 +187,7 @@ mod tests {
         for (target, reason) in cases {
             assert_eq!(reason_of(target), (Some(Cause::MissingAttachTarget), reason.to_owned()));
         }
-        // A pattern that matches something is not missing, whatever the kernel says.
+        // A pattern that matches something is not missing, even if the kernel says so.
         assert_eq!(reason_of(facts(TargetKind::Functions, "vfs_*", true)).0, Some(Cause::Unrecognised));
     }
 

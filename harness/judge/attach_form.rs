@@ -8,7 +8,7 @@ use crate::object::ProgramInfo;
 use crate::record::Verdict;
 use crate::record::{Cause, Evidence};
 
-/// Why this kernel can never attach a program as its section says; `None` if nothing is known against it.
+/// Why this kernel can never attach a program as its section says; `None` if nothing is known that prevents it.
 pub fn never_attaches(program: &ProgramInfo, kernel: &dyn KernelView) -> Option<Diagnosis> {
     if attach_types::has_attach_type(program, kernel) == Some(false) {
         let name = attach_types::attach_type(program)?;

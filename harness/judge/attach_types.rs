@@ -10,7 +10,7 @@ const OLDER_FORM: [&str; 2] = ["xdp", "sk_reuseport_select"];
 /// Sections that libbpf gives the attach type of tcx, and that are attached as filters of `clsact` as well.
 const CLASSIC: [&str; 2] = ["tc/ingress", "tc/egress"];
 
-/// Attach types that a kernel lists whatever its config is, and the option without which it refuses every attachment of them.
+/// Attach types that a kernel lists regardless of its config, and the option without which it refuses every attachment of them.
 const OPTION_OF_ATTACH_TYPE: &[(&str, &str)] = &[
     ("trace_kprobe_multi", "CONFIG_FPROBE"),
     ("trace_kprobe_session", "CONFIG_FPROBE"),
@@ -75,14 +75,14 @@ impl LoadFlag {
     }
 }
 
-/// The kernel's name of the attach type that the section cannot do without, such as `BPF_TCX_EGRESS`.
+/// The kernel's name of the attach type that the section needs, such as `BPF_TCX_EGRESS`.
 pub(super) fn attach_type(program: &ProgramInfo) -> Option<String> {
     let bare = program.attach_type.as_deref()?;
     let is_needed = !OLDER_FORM.contains(&bare) && !CLASSIC.contains(&program.section.as_str());
     is_needed.then(|| Feature::AttachType.enumerator(bare))
 }
 
-/// Whether the kernel has the attach type that the section cannot do without; `None` if there is none or no one can tell.
+/// Whether the kernel has the attach type that the section needs; `None` if there is none or that is not known.
 pub(super) fn has_attach_type(program: &ProgramInfo, kernel: &dyn KernelView) -> Option<bool> {
     kernel.has_enumerator(Feature::AttachType.listing().0, &attach_type(program)?)
 }

@@ -1,6 +1,6 @@
 //! [`COMPLAINTS`]: what the verifier says when it refuses a program, and the cause that each text stands for.
 //!
-//! The texts are those of kernels from 5.4 to 7.3. The first row that fits counts, so the more telling ones stand first. A row fits a
+//! The texts are those of kernels from 5.4 to 7.3. The first row that fits counts, so the more specific ones come first. A row fits a
 //! line that has all its pieces in this order.
 
 mod form;

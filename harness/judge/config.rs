@@ -20,7 +20,7 @@ const HELPERS: &[(u32, &str, &[&str])] = &[
     (151, "CONFIG_CGROUP_NET_CLASSID", &["sched_cls", "sched_act"]),
 ];
 
-/// Program types that a kernel lists whatever its config is, each with the option that `bpf_types.h` puts it under.
+/// Program types that a kernel lists regardless of its config, each with the option that `bpf_types.h` puts it under.
 pub(super) const PROGRAM_TYPES: &[(&str, &str)] = &[
     ("cgroup_skb", "CONFIG_CGROUP_BPF"),
     ("cgroup_sock", "CONFIG_CGROUP_BPF"),

@@ -7,7 +7,7 @@ use crate::object::ProgramInfo;
 use crate::record::Verdict;
 use crate::record::{Cause, Evidence};
 
-/// Functions that no tracing program may attach to. Kernels before 6.17 refuse them without a word.
+/// Functions that no tracing program may attach to. Kernels before 6.17 refuse them without a reason.
 const NEVER_TRACED: [&str; 7] = [
     "migrate_disable",
     "migrate_enable",
@@ -45,7 +45,7 @@ struct Newer {
     since: Option<&'static str>,
 }
 
-/// A program whose type or attach type the kernel does not have: whatever libbpf looked for in vain follows from that.
+/// A program whose type or attach type the kernel does not have: anything that libbpf did not find follows from that.
 pub(super) fn newer_than_kernel(case: &Case<'_>) -> Option<Diagnosis> {
     let newer = missing_type(case).or_else(|| missing_attach_type(case))?;
     Some(diagnosis(case, &newer))
@@ -87,7 +87,7 @@ fn diagnosis(case: &Case<'_>, newer: &Newer) -> Diagnosis {
     Diagnosis::of(Verdict::UnsupportedType, *cause, Evidence::line(line).about(name))
 }
 
-/// What of its section tells a program's form: all of it, unless it names what the program attaches to.
+/// Which part of its section names a program's form: all of it, unless it names what the program attaches to.
 fn form(program: &ProgramInfo) -> &str {
     let targets = ["tracing", "lsm", "ext", "struct_ops", "kprobe", "tracepoint", "raw_tracepoint"];
     let has_target = program.prog_type.as_deref().is_some_and(|own| targets.contains(&own));
@@ -115,7 +115,7 @@ pub(super) fn refused_in_silence(case: &Case<'_>) -> Diagnosis {
         {
             diagnosis(case, &flag)
         }
-        // The kernel looks at attach type and flags before the verifier begins, and says nothing.
+        // The kernel looks at attach type and flags before the verifier begins, and gives no reason.
         Some(true) if outcome.errno == libc::EINVAL => {
             unknown_form(case).unwrap_or_else(|| silent(case, Cause::Unrecognised))
         }

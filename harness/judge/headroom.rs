@@ -11,13 +11,13 @@ const MOST_INSNS: u64 = 1_000_000;
 const INSN_BYTES: u32 = 8;
 /// The first kernel that rounds a function's stack as the JIT needs it.
 const JIT_ROUNDING: (u32, u32) = (6, 9);
-/// The first kernel on which functions of some programs have stacks of their own.
+/// The first kernel on which functions of some programs have separate stacks.
 const PRIVATE_STACKS: (u32, u32) = (6, 13);
 /// libbpf's names of the types of those programs.
 const WITH_PRIVATE_STACKS: [&str; 7] =
     ["kprobe", "tracepoint", "perf_event", "raw_tracepoint", "tracing", "lsm", "struct_ops"];
 
-/// What is known of a program that was loaded.
+/// What is known about a program that was loaded.
 #[derive(Clone, Copy)]
 pub struct Load<'a> {
     /// What the verifier counted.
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(told(&Load { statistics: None, ..load }), [size]);
         let new = Statistics { stack_depth: vec![96, 304], stack_depth_max: Some(304), ..Statistics::default() };
         assert_eq!(told(&Load { statistics: Some(&new), ..load })[0], (Limit::Stack, 304, 512));
-        // A chain of two functions, of which no one knows whether the second has a stack of its own.
+        // A chain of two functions, of which no one knows whether the second has a separate stack.
         let middle = Statistics { stack_depth_max: None, ..new };
         let private = Load { statistics: Some(&middle), release: Some((6, 17)), ..load };
         assert_eq!(told(&private)[0], (Limit::Stack, 304, 512));

@@ -1,6 +1,6 @@
 //! [`refused`]: which instruction a kernel does not take, where it complains of the form of one.
 //!
-//! Kernels look at the forms of all instructions before they walk through a program, and then tell none. The object's bytes do.
+//! Kernels look at the forms of all instructions before they walk through a program, and then name none. The object's bytes show it.
 
 use super::Case;
 use crate::object::NewInstruction;

@@ -1,6 +1,6 @@
-//! [`KernelView`]: what is known of the kernel that judged a program, besides what the guest observed.
+//! [`KernelView`]: what is known about the kernel that judged a program, besides what the guest observed.
 
-/// What is known of a kernel from its BTF, its modules' BTF and its config. `None` means that no one can tell: a kernel without BTF
+/// What is known about a kernel from its BTF, its modules' BTF and its config. `None` means that it is not known: a kernel without BTF
 /// or config, or with BTF that cannot be read.
 pub trait KernelView {
     /// Whether the kernel has a struct, union, enum, typedef or integer of this name, given without keyword and flavour.
@@ -29,7 +29,7 @@ pub trait KernelView {
         None
     }
 
-    /// The modules whose BTF has a type or function of this name; none if the kernel itself has it or nothing is known of its modules.
+    /// The modules whose BTF has a type or function of this name; none if the kernel itself has it or nothing is known about its modules.
     fn modules_with(&self, name: &str) -> Vec<String>;
 
     /// Whether the types of its modules are known, so that none of them having a name says something.
@@ -47,7 +47,7 @@ pub trait KernelView {
         false
     }
 
-    /// Why nothing is known of the kernel's modules, if more is known than that.
+    /// Why nothing is known about the kernel's modules, if more is known than that.
     fn why_modules_unknown(&self) -> Option<String> {
         None
     }

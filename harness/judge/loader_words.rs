@@ -1,4 +1,4 @@
-//! What loaders other than libbpf say when they refuse an object or a program before the kernel is asked.
+//! What loaders other than libbpf say when they refuse an object or a program before the kernel sees it.
 
 use super::Diagnosis;
 use crate::record::{Cause, Evidence, Verdict};
@@ -6,7 +6,7 @@ use crate::record::{Cause, Evidence, Verdict};
 /// Before the name of a map that the object is given.
 const REPLACEMENT: &str = "using replacement map ";
 
-/// Pieces of the words of cilium/ebpf and aya, the more telling first.
+/// Pieces of the words of cilium/ebpf and aya, the more specific first.
 const WORDS: &[(&[&str], Verdict, Cause)] = &[
     (&["MEMLOCK"], Verdict::HarnessError, Cause::Harness),
     (&["no BTF found for kernel"], Verdict::MissingBtf, Cause::MissingBtf),

@@ -93,7 +93,7 @@ pub fn attach_under_lockdown(machine: Option<&MachineRecord>, record: &mut Progr
     }
 }
 
-/// A machine that is not as it was wanted says nothing about the object.
+/// A machine that is not as it was wanted does not show anything about the object.
 pub fn unavailable(reason: String) -> Diagnosis {
     Diagnosis::of(Verdict::HarnessLimit, Cause::MachineUnavailable, Evidence::line(reason))
 }

@@ -86,7 +86,7 @@ pub(super) fn unfilled_insn_array(case: &Case<'_>, line: &str) -> Option<Diagnos
 /// A struct_ops program whose map was left out has nowhere to go; what kept the map out is the reason.
 pub(super) fn left_out_struct_ops(case: &Case<'_>) -> Option<Diagnosis> {
     case.outcome.warnings.iter().find(|warning| warning.contains("isn't referenced anywhere"))?;
-    // A program that no map points to is its loader's business, whatever became of the maps.
+    // A program that no map points to is its loader's business, regardless of the maps.
     let own = case.program.map(|program| &program.struct_ops);
     let is_own = |left: &&LeftOutMap| own.is_none_or(|own| own.contains(&left.map));
     let mut left_out = case.outcome.left_out.iter().filter(is_own);

@@ -1,7 +1,7 @@
-//! [`judge`]: turns what a guest observed of a program, and what is known of the kernel and the object, into a [`Diagnosis`]. Pure.
+//! [`judge`]: turns what a guest observed of a program, and what is known about the kernel and the object, into a [`Diagnosis`]. Pure.
 //!
 //! libbpf reports nearly everything as EINVAL, so the texts decide. The program's own reason comes before that of a map that was
-//! left out, the verifier's words before libbpf's, and an errno alone proves nothing. Each rule is a file of its own; the texts are
+//! left out, the verifier's words before libbpf's, and an errno alone proves nothing. Each rule is a separate file; the texts are
 //! in `texts.rs`.
 
 pub mod attach;
@@ -60,7 +60,7 @@ pub struct Case<'a> {
     pub program: Option<&'a ProgramInfo>,
     /// What the object holds.
     pub object: Option<&'a Inventory>,
-    /// What is known of the kernel.
+    /// What is known about the kernel.
     pub kernel: &'a dyn KernelView,
     /// What libbpf poisoned at an instruction of the program, numbered as the verifier does.
     pub poison: &'a dyn Fn(u32) -> Option<Poison>,
@@ -75,7 +75,7 @@ pub struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// Whether the types that it is relocated with have one of this name; `None` if no one can tell.
+    /// Whether the types that it is relocated with have one of this name; `None` if that is not known.
     fn is_type(&self, name: &str) -> Option<bool> {
         let Some(own) = self.own_types else { return self.kernel.has_type(name) };
         let kinds = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Int];
@@ -142,12 +142,12 @@ fn by_words(case: &Case<'_>) -> Diagnosis {
     }
 }
 
-/// A guest that has too little memory says nothing about the object.
+/// A guest that has too little memory does not show anything about the object.
 pub fn out_of_memory(reason: String) -> Diagnosis {
     Diagnosis::of(Verdict::HarnessLimit, Cause::GuestMemory, Evidence::line(reason))
 }
 
-/// Privileges that no one has on a kernel say nothing about the object.
+/// Privileges that no one has on a kernel do not show anything about the object.
 pub fn no_such_privileges(reason: &str) -> Diagnosis {
     Diagnosis::of(Verdict::HarnessLimit, Cause::PrivilegesNotAvailable, Evidence::line(reason))
 }

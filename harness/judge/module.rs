@@ -1,6 +1,6 @@
 //! What is missing from the kernel and is in a module that the guest has not loaded: nothing follows for the object.
 //!
-//! Where nothing is known of the kernel's modules, a module of another kernel that has it is reason enough not to judge.
+//! Where nothing is known about the kernel's modules, a module of another kernel that has it is reason enough not to judge.
 
 use super::kernel_view::{Elsewhere, KernelView};
 use super::module_target::{Name, target_names};
@@ -56,7 +56,7 @@ fn without_types(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnosis {
     diagnosis.because(format!("{said}; {why}"))
 }
 
-/// That a loader refuses a program, or would have the kernel refuse it, for a type that the kernel does not have; `words` tell so. `spec`
+/// That a loader refuses a program, or would have the kernel refuse it, for a type that the kernel does not have; `words` say so. `spec`
 /// is the relocation's own type or member.
 pub fn missing_type(kernel: &dyn KernelView, words: String, spec: &str) -> Diagnosis {
     let named = subject::of_spec(spec.split_once("] ").map_or(spec, |(_, spec)| spec));
@@ -164,7 +164,7 @@ fn in_module(case: &Case<'_>, diagnosis: &Diagnosis) -> Option<(String, Modules)
             Some((name.to_owned(), find(case.kernel, &[Name::function(name)])?))
         }
         Cause::MissingKsym => {
-            // A variable, which symbols of functions say nothing of, or a function.
+            // A variable, which is not among symbols of functions, or a function.
             let name = subject::type_name(subject);
             Some((name.to_owned(), find(case.kernel, &[Name::of_type(name)])?))
         }
@@ -312,7 +312,7 @@ mod tests {
         assert_eq!(target(&SPLIT, "nf_conntrack_in").cause, Some(Cause::ModuleNotLoaded));
         assert_eq!(target(&SPLIT, "xfs_file_open").cause, Some(Cause::ModuleNotLoaded), "a tracepoint");
         assert_eq!(target(&SPLIT, "nowhere").cause, Some(Cause::MissingAttachTarget));
-        // What is known of the kernel's own modules counts more than what others have.
+        // What is known about the kernel's own modules counts more than what others have.
         assert_eq!(relocation(&WITH_XFS, "nf_conn").verdict, Verdict::RelocationFailed);
     }
 
@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(found.cause, Some(Cause::ModuleNotLoaded));
         let reason = found.reason.expect("a reason");
         assert!(reason.contains("nf_conntrack, which") && reason.contains("without module BTF"), "{reason}");
-        // Its modules are known not to have it, whatever others have.
+        // Its modules are known not to have it, even if others have it.
         assert_eq!(target(&OLD, "nf_ct_new").cause, Some(Cause::MissingAttachTarget));
         assert_eq!(target(&OLD, "nf_conntrack:nf_conntrack_in").cause, Some(Cause::ModuleNotLoaded));
         assert_eq!(relocation(&OLD, "nf_conn").cause, Some(Cause::ModuleNotLoaded));

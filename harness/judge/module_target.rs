@@ -3,7 +3,7 @@
 /// A name that may be in a module.
 pub(super) struct Name {
     pub(super) name: String,
-    /// Whether it is that of a function, which a module's symbols tell as well as its types.
+    /// Whether it is that of a function, which a module's symbols show as well as its types.
     pub(super) is_function: bool,
 }
 

@@ -115,7 +115,7 @@ fn quoted(line: &str) -> Option<&str> {
     rest.split_once('\'').map(|(name, _)| name)
 }
 
-/// What has to be equal for two subjects to be the same: kernels that do not know a helper's name still tell its number.
+/// What has to be equal for two subjects to be the same: kernels that do not know a helper's name still print its number.
 pub(super) fn essence(subject: &str) -> &str {
     match subject.split_once('#') {
         Some((_, number)) if is_number(number) => number,

@@ -5,7 +5,7 @@ use crate::record::Cause;
 use crate::record::Verdict;
 use crate::verifier::VerifierFailure;
 
-/// Warnings of libbpf. One may follow from another in any order, so the more telling rows come first. Those about maps are in `map.rs`.
+/// Warnings of libbpf. One may follow from another in any order, so the more specific rows come first. Those about maps are in `map.rs`.
 const LIBBPF: &[(&[&str], Verdict, Cause)] = &[
     (&["target program `", "does not load: "], Verdict::HarnessLimit, Cause::TargetNotLoaded),
     (&["kernel BTF is missing"], Verdict::MissingBtf, Cause::MissingBtf),
@@ -59,7 +59,7 @@ pub(super) fn of_verifier(failure: &VerifierFailure) -> Option<(Cause, &str)> {
     if sets_return_value && failure.message == "R1 is not a scalar" {
         return Some((Cause::ReturnValue, &failure.message));
     }
-    // What is said first is the most specific; the lines behind it only tell what follows from it.
+    // What is said first is the most specific; the lines behind it only follow from it.
     let of_line = |line: &'_ String| {
         COMPLAINTS.iter().copied().flatten().find(|(pieces, _)| fits(line, pieces)).map(|(_, cause)| *cause)
     };

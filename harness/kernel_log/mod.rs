@@ -45,7 +45,7 @@ impl KernelLog {
     /// Takes in which bits of `/proc/sys/kernel/tainted` were set in the meantime: a second witness.
     pub fn taint(&mut self, bits: u64) {
         let (grave, others) = taint::names(bits);
-        // Whatever splat there is has set them.
+        // They were set by a splat.
         if !grave.is_empty() && self.warnings.iter().all(|warning| warning.kind == WarningKind::Clock) {
             let headline = format!("the kernel became tainted ({}), but its log gives no reason", grave.join(", "));
             let text = headline.clone();

@@ -9,7 +9,7 @@ pub fn externs(lines: &[Line]) -> Vec<ExternRecord> {
     for line in lines {
         if let Some(record) = read(bare(&line.text)) {
             match found.iter_mut().find(|known| known.name == record.name) {
-                // `not found in kernel BTF` is followed by the line that tells weak from strong.
+                // `not found in kernel BTF` is followed by the line that distinguishes weak from strong.
                 Some(known) if record.kind.is_empty() => known.weak = record.weak,
                 Some(known) => *known = record,
                 None => found.push(record),

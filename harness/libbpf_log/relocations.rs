@@ -1,6 +1,6 @@
-//! [`LoggedRelocations`]: the CO-RE story of a load as libbpf tells it at debug level.
+//! [`LoggedRelocations`]: the CO-RE relocations of a load as libbpf logs them at debug level.
 //!
-//! libbpf logs a relocation in several lines: what is asked, each candidate, and what was done to the instruction. The number in
+//! libbpf logs a relocation in several lines: what the relocation asks for, each candidate, and what was done to the instruction. The number in
 //! `relo #N` counts within the ELF section that a `sec 'S': found N CO-RE relocations` line opened, not within the program.
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,11 +13,11 @@ use crate::record::{Candidate, RelocationOutcome, VerifierPlace};
 pub struct LoggedRelocation {
     /// The program or subprogram.
     pub function: String,
-    /// What is asked, without kind and type id.
+    /// What the relocation asks for, without kind and type id.
     pub local: String,
     /// What the kernel offered.
     pub candidates: Vec<Candidate>,
-    /// What came of it; [`RelocationOutcome::NotReached`] if the story breaks off.
+    /// Its outcome; [`RelocationOutcome::NotReached`] if the log ends early.
     pub outcome: RelocationOutcome,
 }
 
@@ -327,7 +327,7 @@ prog 'a': insn #9 relocated, imm 0 points to subprog 'sub' (now at 20 offset)";
         assert!(found.relocations.values().all(|relocation| relocation.outcome == resolved));
     }
 
-    /// A bounded fuzz: whatever libbpf, or an object with odd names in it, makes of these lines, reading them ends.
+    /// A bounded fuzz: reading these lines ends, even if libbpf changes them or an object has odd names.
     #[test]
     fn damaged_lines_are_read_without_a_panic() {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;

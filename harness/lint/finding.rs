@@ -23,7 +23,7 @@ pub struct LintFinding {
     pub subject: String,
     /// What is wrong, as one line.
     pub message: String,
-    /// The kernels that share it, as indexes into the list; empty if it is the same whatever the kernel.
+    /// The kernels that share it, as indexes into the list; empty if it is the same on every kernel.
     pub kernels: Vec<usize>,
     /// What to do about it.
     pub hint: Option<String>,

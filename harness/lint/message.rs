@@ -42,7 +42,7 @@ pub(super) fn message(merged: &Merged, guards: &[GuardRecord], kind: &str, known
     }
 }
 
-/// What to do about it, as far as the rule alone tells. `is_unknown` says that the whole type is missing.
+/// What to do about it, as far as the rule alone shows. `is_unknown` says that the whole type is missing.
 pub(super) fn hint(rule: LintRule, kind: &str, is_unknown: bool) -> Option<&'static str> {
     Some(match rule {
         LintRule::UnguardedRead | LintRule::MissingFallback if is_unknown => "guard it with `bpf_core_type_exists()`",
@@ -71,7 +71,7 @@ pub(super) fn hint(rule: LintRule, kind: &str, is_unknown: bool) -> Option<&'sta
     })
 }
 
-/// What nothing is known of, since a module may have it.
+/// What nothing is known about, since a module may have it.
 pub(super) const MAYBE_MODULE: &str = "a module may have it; the BTF of the modules of these kernels is not stored";
 
 /// That no known kernel has something of the name, in itself.

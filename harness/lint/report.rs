@@ -28,7 +28,7 @@ pub struct LintReport {
     pub schema_version: u32,
     /// The known kernels, older ones of a group first.
     pub kernels: Vec<PredictedKernel>,
-    /// Those whose types cannot be read; nothing is known of them.
+    /// Those whose types cannot be read; nothing is known about them.
     pub unread: Vec<UnreadKernel>,
     /// What was found, by object.
     pub objects: Vec<LintedObject>,
@@ -171,7 +171,7 @@ fn together(merged: Vec<(Key, Merged)>) -> Vec<Merged> {
     kept.into_iter().map(|(_, one)| one).collect()
 }
 
-/// What is the same thing to a reader, in whatever program and on whatever kernel.
+/// What is the same thing to a reader, in any program and on any kernel.
 #[derive(PartialEq, Eq)]
 struct Key {
     rule: LintRule,
@@ -202,7 +202,7 @@ fn finding(subject: &LintSubject, merged: &Merged, known: KnownKernels<'_>, hint
     let sighting = &merged.sighting;
     let kind = sighting.relocation.and_then(|relocation| subject.relocations.get(relocation));
     let kind = kind.map_or("", |listed| listed.kind.as_str());
-    // What no kernel itself has, or some have in the middle of others that do not, may be a module's where nothing is known of modules.
+    // What no kernel itself has, or some have in the middle of others that do not, may be a module's where nothing is known about modules.
     let is_open = merged.open == merged.kernels;
     let nowhere = merged.unknown.len() == known.read.len();
     let is_elsewhere = is_open && (nowhere || known.is_scattered(&merged.kernels));

@@ -43,7 +43,7 @@ pub(super) struct Sighting {
     pub source: Option<SourcePlace>,
     /// As indexes.
     pub programs: BTreeSet<usize>,
-    /// Whether nothing is known of the name of the type or function, neither in the kernel nor in a module.
+    /// Whether nothing is known about the name of the type or function, neither in the kernel nor in a module.
     pub is_unknown: bool,
     /// Whether a module may have it, since the types of the kernel's modules are not known.
     pub may_be_in_module: bool,
@@ -59,7 +59,7 @@ pub(super) struct KernelSightings {
     pub sightings: Vec<Sighting>,
     /// By guard: whether its first side is picked; `None` where BTF has no answer.
     pub guards: Vec<Option<bool>>,
-    /// Programs that the kernel cannot load whatever they read, with the reason.
+    /// Programs that the kernel cannot load regardless of what they read, with the reason.
     pub lacking: BTreeMap<usize, String>,
     /// Types of which no one knows whether a module has them, with the reason, and the programs that ask for them.
     pub open: BTreeMap<(String, String), BTreeSet<usize>>,
@@ -76,7 +76,7 @@ struct View<'a> {
     answers: &'a Answers,
     facts: ObjectFacts<'a>,
     guards: Vec<Option<bool>>,
-    /// Programs that the kernel does not have the target or a function for, whatever their code does. `predict` tells them.
+    /// Programs that the kernel does not have the target or a function for, regardless of their code. `predict` reports them.
     lacking: BTreeSet<usize>,
     /// By program, once it was asked for; `None` for one that is too large to be followed.
     reached: BTreeMap<usize, Option<Reached<'a>>>,

@@ -19,7 +19,7 @@ pub enum AssignedLoader {
 /// The loaders that judge an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssignedLoaders {
-    /// In order. With more than one, each gets a row of its own.
+    /// In order. With more than one, each gets a separate row.
     pub loaders: Vec<AssignedLoader>,
     /// Why these.
     pub chosen: LoaderChoice,

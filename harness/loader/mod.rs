@@ -51,7 +51,7 @@ impl std::fmt::Debug for Loader {
 }
 
 impl Loader {
-    /// Finds a loader by its name in `folders`, best first; or reads it, if `name` is a path.
+    /// Finds a loader by its name in `folders`, most preferred first; or reads it, if `name` is a path.
     ///
     /// # Errors
     /// There is none of that name, or it cannot be read or run in a guest.

@@ -27,7 +27,7 @@ const CPUS: u32 = 1;
 /// What a library is known to do to an object.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Profile {
-    /// What libbpf is to do in its place.
+    /// What libbpf is to do instead.
     pub loading: LoadingRecord,
     /// What the library refuses to do with programs, in its words.
     pub refused: BTreeMap<String, String>,
@@ -123,7 +123,7 @@ fn has_data_section(object: &BpfObject, name: &str) -> bool {
     ObjectTypes::read(&object.bytes).is_some_and(|types| types.btf.has_section(name))
 }
 
-/// The sizes that both libraries set, whatever the object says.
+/// The sizes that both libraries set, regardless of the object.
 fn completion(map: &MapInfo) -> MapDefinition {
     let clamped = || Some(map.max_entries.filter(|wanted| (1..=CPUS).contains(wanted)).unwrap_or(CPUS));
     let none = MapDefinition::default();
@@ -168,7 +168,7 @@ impl Profile {
         self
     }
 
-    /// Sets the sizes that both libraries set, whatever the object says.
+    /// Sets the sizes that both libraries set, regardless of the object.
     fn complete_map(&mut self, map: &MapInfo) {
         let definition = changes(&completion(map), &map.definition());
         // libbpf would not open the object.

@@ -13,7 +13,7 @@ pub const MARK: char = '@';
 /// Prefixes of Debian packages that hold an image.
 const IMAGES: [&str; 4] = ["linux-image-", "linux-image-unsigned-", "linux-binary-", "linux-binary-unsigned-"];
 
-/// Which builds of a kernel become kernels of their own.
+/// Which builds of a kernel become separate kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Builds {
     /// Every one that the archive has.
@@ -58,7 +58,7 @@ pub(super) fn is_build_name(build: &str) -> bool {
 }
 
 impl KernelSpec {
-    /// One build of it as a kernel of its own, called `NAME@BUILD`. A build is called by its release or, in a repository of other packages
+    /// One build of it as a separate kernel, called `NAME@BUILD`. A build is called by its release or, in a repository of other packages
     /// than Debian's, by its version there.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use super::source_table::SourceTable;
 use super::{BtfArchive, KernelSpec, ModuleChoice, Source};
 use crate::record::MachineSettings;
 
-/// Keys that every kernel may have, whatever its source.
+/// Keys that every kernel may have, from any source.
 pub(super) const COMMON: [&str; 12] = [
     "optional",
     BUILDS,
@@ -26,7 +26,7 @@ pub(super) const COMMON: [&str; 12] = [
     machine::PROFILE,
     FALLBACK,
 ];
-/// Which builds are kernels of their own.
+/// Which builds are separate kernels.
 const BUILDS: &str = "builds";
 /// Tables with sources that stand in for the kernel's own.
 const FALLBACK: &str = "fallback";
@@ -45,11 +45,11 @@ pub struct Declaration<'a, 't> {
     pub section: TomlSection<'t>,
     /// Relative paths start here.
     pub folder: &'a Path,
-    /// What holds where the table says nothing.
+    /// The defaults of a table.
     pub limits: GuestLimits,
     /// Where kernels without BTF get theirs.
     pub btf_archive: Option<&'a BtfArchive>,
-    /// The machine where the table says nothing.
+    /// The machine, unless the table sets another.
     pub machine: &'a MachineSettings,
     /// The profiles that there are.
     pub profiles: &'a Profiles,

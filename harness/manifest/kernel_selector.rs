@@ -1,7 +1,9 @@
 //! [`KernelSelector`]: a selector by itself, as expectations of suites have it.
 
+use super::asked_builds::{AskedBuilds, split_builds};
 use super::builds::{Builds, MARK, split_name};
-use super::selector::{AskedBuilds, Condition, SelectorError, latest, parse, split_builds};
+use super::condition::{Condition, compared_release, latest, parse};
+use super::selector::SelectorError;
 
 /// A selector by itself: it chooses among the kernels of a run, which may have none for it.
 #[derive(Debug, Clone)]
@@ -32,11 +34,12 @@ impl KernelSelector {
         Ok(KernelSelector { text: text.to_owned(), conditions: parse(base, text)?, build })
     }
 
-    /// Whether it chooses the kernel `name` out of `names`. Ranges choose a kernel without a number in its name by the release that it is
-    /// known to have.
+    /// Whether it chooses the kernel `name` out of `names`. Ranges compare `release`, which the kernel is known to have, else the number in
+    /// its name, as [`Manifest::select`](super::Manifest::select).
     pub fn chooses(&self, name: &str, release: Option<&str>, names: &[&str]) -> bool {
         let is_build = self.build.as_deref().is_none_or(|build| split_name(name).1 == Some(build));
-        let meets = |condition: &Condition| condition.is_met_by(name, release, &|| latest(names.iter().copied()));
+        let compared = || compared_release(name, release, None);
+        let meets = |condition: &Condition| condition.is_met_by(name, &compared, &|| latest(names.iter().copied()));
         is_build && self.conditions.iter().all(meets)
     }
 }
@@ -57,11 +60,11 @@ mod tests {
         }
         assert_eq!(chosen("el:8@4.18.0-553.el8"), names[2..3]);
         assert_eq!((chosen("latest"), chosen("6.1")), (names[..1].to_vec(), names[..1].to_vec()));
-        // A name without a number is in a range by what it is.
+        // A kernel is in a range by its release, regardless of its name.
         let mine = |text: &str, release| KernelSelector::parse(text).unwrap().chooses("mine", release, &names);
         assert!(mine(">=6.1", Some("6.12.90-acme")) && !mine("<6.1", Some("6.12.90-acme")));
         assert!(!mine(">=6.1", None) && !mine("6.12", Some("6.12.90-acme")) && !mine("latest", Some("9.9")));
-        assert!(!KernelSelector::parse(">=6.1").unwrap().chooses("el-8@4.18.0-477.el8", Some("6.12"), &names));
+        assert!(KernelSelector::parse(">6.1.170").unwrap().chooses("6.1", Some("6.1.176-1"), &names));
         assert!(KernelSelector::parse("el:8@last:5").unwrap_err().to_string().contains("already selected"));
     }
 }

@@ -1,7 +1,9 @@
 //! `kernels.toml`: the kernels that exist for corematrix, the default matrix, and how to choose from them.
 
+mod asked_builds;
 mod builds;
 pub mod catalogue;
+mod condition;
 mod declaration;
 mod disk_image;
 mod image_reference;
@@ -107,11 +109,11 @@ pub struct KernelSpec {
     pub name: String,
     /// Where it comes from.
     pub source: Source,
-    /// Sources that stand in for it where it is unavailable, best first.
+    /// Sources that replace it where it is unavailable, most preferred first.
     pub fallbacks: Vec<Source>,
-    /// Which of its builds are kernels of their own in its place; its newest alone if nothing is said.
+    /// Which of its builds are separate kernels that replace it; only its newest build by default.
     pub builds: Option<Builds>,
-    /// Whether a matrix may do without it where its source cannot be reached.
+    /// Whether a matrix may go on without it where its source cannot be reached.
     pub optional: bool,
     /// Guest memory in MiB.
     pub memory_mib: u64,

@@ -27,7 +27,7 @@ impl ManifestPlace {
         let repository = repository(folder);
         for above in folder.ancestors() {
             let file = above.join(FILE_NAME);
-            // Whatever it is: one that cannot be read must not be passed over.
+            // One that cannot be read must not be skipped either.
             if file.symlink_metadata().is_ok() {
                 return ManifestPlace::File(file);
             }

@@ -10,7 +10,7 @@ pub struct Repository {
     pub format: RepositoryFormat,
     /// Repositories to look in; each may have all parts of a kernel.
     pub addresses: Vec<RepositoryAddress>,
-    /// Globs of the package that holds the image, best first: of its name, or of its name and version.
+    /// Globs of the package that holds the image, most preferred first: of its name, or of its name and version.
     pub packages: Vec<String>,
     /// Who signs it; `None` takes what no one signed.
     pub keys: Option<Keyring>,

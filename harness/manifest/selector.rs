@@ -1,10 +1,8 @@
 //! Selectors: the words that choose kernels from a [`Manifest`], such as `5.10`, `>=6.1,<6.13`, `latest` or `*-cloud`.
 
-use std::cmp::Ordering;
-
-use super::builds::{Builds, MARK, split_name};
-use super::catalogue::declared_name;
-use super::release::KernelRelease;
+use super::asked_builds::{AskedBuilds, split_builds};
+use super::builds::MARK;
+use super::condition::{Condition, compared_release, latest, parse};
 use super::{KernelSpec, Manifest};
 use crate::nearest::nearest;
 
@@ -49,34 +47,13 @@ impl SelectorError {
     }
 }
 
-/// One condition; a selector is several with commas between, and a kernel has to meet all of them.
-#[derive(Debug, Clone)]
-pub(super) enum Condition {
-    All,
-    Latest,
-    /// The kernel's release stands to this one in one of these orders.
-    Compare(KernelRelease, &'static [Ordering]),
-    Glob(glob::Pattern),
-    /// The kernel has this name, or this series if it is one.
-    Name(String, Option<(u32, u32)>),
-}
-
-/// Longest first, since `>` begins `>=` as well.
-const OPERATORS: [(&str, &[Ordering]); 5] = [
-    (">=", &[Ordering::Greater, Ordering::Equal]),
-    ("<=", &[Ordering::Less, Ordering::Equal]),
-    (">", &[Ordering::Greater]),
-    ("<", &[Ordering::Less]),
-    ("=", &[Ordering::Equal]),
-];
-
 impl Manifest {
     /// The kernels that any of `selectors` chooses, in manifest order and each once; without selectors the default matrix.
     ///
     /// | selector | chooses |
     /// |---|---|
     /// | `5.10` | the kernel of that name, and all whose name is a release of that series |
-    /// | `>=6.1,<6.13` | a comma means *and*; a bare series is compared by series, so `<=6.12` takes `6.12.9` |
+    /// | `>=6.1,<6.13` | a comma means *and*; a bare series is compared by series, so `<=6.12` includes `6.12.9` |
     /// | `latest` | the kernel with the highest version |
     /// | `all` | every declared kernel |
     /// | `6.*`, `*-cloud` | names that match the glob |
@@ -84,11 +61,16 @@ impl Manifest {
     /// | `5.10@last:5`, `el:8@all` | the newest builds of its archive, or all, as [`KernelSpec::builds`] |
     /// | `el:8@4.18.0-553.el8_10` | one build |
     ///
-    /// A kernel whose name is no release (`mine`) answers to its name, to globs and to `all`.
+    /// A range compares the release of a kernel: that which `known` gives, else the number in its name, else the series that the catalogue
+    /// has for its name. A kernel without any of them (`mine`) is in no range: it matches its name, globs and `all`.
     ///
     /// # Errors
     /// A selector that chooses nothing is an error, since a kernel that is silently left out looks like one that passed.
-    pub fn select(&self, selectors: &[String]) -> Result<Vec<KernelSpec>, SelectorError> {
+    pub fn select(
+        &self,
+        selectors: &[String],
+        known: &dyn Fn(&KernelSpec) -> Option<String>,
+    ) -> Result<Vec<KernelSpec>, SelectorError> {
         let mut chosen: Vec<Vec<KernelSpec>> = vec![Vec::new(); self.kernels.len()];
         let mut catalogued: Vec<KernelSpec> = Vec::new();
         for selector in selectors {
@@ -103,7 +85,8 @@ impl Manifest {
             let (base, builds) = split_builds(selector).map_err(malformed)?;
             let conditions = parse(base, selector)?;
             let is_meant = |kernel: &KernelSpec| {
-                conditions.iter().all(|condition| condition.is_met_by(&kernel.name, None, &|| self.latest()))
+                let release = || compared_release(&kernel.name, known(kernel).as_deref(), self.series_of(kernel));
+                conditions.iter().all(|condition| condition.is_met_by(&kernel.name, &release, &|| self.latest()))
             };
             let meant: Vec<usize> = (0..self.kernels.len()).filter(|&at| is_meant(&self.kernels[at])).collect();
             if meant.is_empty() {
@@ -141,6 +124,30 @@ impl Manifest {
         Ok(chosen.into_iter().flatten().chain(catalogued).collect())
     }
 
+    /// The kernels that no range can choose, since nothing shows their release, if a selector has one: they are easily missed.
+    pub fn beyond_ranges(
+        &self,
+        selectors: &[String],
+        known: &dyn Fn(&KernelSpec) -> Option<String>,
+    ) -> Vec<&KernelSpec> {
+        let is_range = |selector: &String| {
+            let conditions = split_builds(selector).ok().and_then(|(base, _)| parse(base, selector).ok());
+            conditions.is_some_and(|all| all.iter().any(Condition::is_of_range))
+        };
+        if !selectors.iter().any(is_range) {
+            return Vec::new();
+        }
+        let is_beyond = |kernel: &&KernelSpec| {
+            compared_release(&kernel.name, known(kernel).as_deref(), self.series_of(kernel)).is_none()
+        };
+        self.kernels.iter().filter(is_beyond).collect()
+    }
+
+    /// The series of a kernel that is declared by a name of the catalogue.
+    fn series_of(&self, kernel: &KernelSpec) -> Option<&str> {
+        self.catalogue.entry_of(&kernel.name).map(|entry| entry.series.as_str())
+    }
+
     fn no_match(&self, selector: &str, base: &str) -> SelectorError {
         SelectorError::NoMatch { selector: selector.to_owned(), nearest: self.nearest_names(base) }
     }
@@ -165,109 +172,10 @@ impl Manifest {
     }
 }
 
-/// What a selector says of builds, behind its `@`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum AskedBuilds {
-    /// Nothing.
-    Unsaid,
-    Several(Builds),
-    One(String),
-}
-
-impl AskedBuilds {
-    /// The kernel with these builds; the error is a lowercase fragment.
-    fn of(&self, kernel: &KernelSpec) -> Result<KernelSpec, String> {
-        match self {
-            AskedBuilds::Unsaid => Ok(kernel.clone()),
-            AskedBuilds::One(build) => kernel.build(build),
-            AskedBuilds::Several(_) if !kernel.has_builds() => {
-                Err(format!("kernel `{}` has one build: {}", kernel.name, kernel.source))
-            }
-            AskedBuilds::Several(builds) => Ok(KernelSpec { builds: Some(*builds), ..kernel.clone() }),
-        }
-    }
-}
-
-/// Splits what a selector says of builds from it; the error is a lowercase fragment.
-pub(super) fn split_builds(selector: &str) -> Result<(&str, AskedBuilds), String> {
-    let (base, Some(builds)) = split_name(selector) else { return Ok((selector, AskedBuilds::Unsaid)) };
-    let builds = builds.trim();
-    let is_several = builds == "all" || builds.starts_with("last");
-    if builds.is_empty() || builds.contains([MARK, ',']) {
-        return Err(format!("no build name after the `{MARK}`"));
-    }
-    Ok((base, if is_several { AskedBuilds::Several(builds.parse()?) } else { AskedBuilds::One(builds.to_owned()) }))
-}
-
 /// Each once.
 fn add(kernels: &mut Vec<KernelSpec>, kernel: KernelSpec) {
     if !kernels.contains(&kernel) {
         kernels.push(kernel);
-    }
-}
-
-/// The release in the name of a kernel, or of a build of one.
-fn release_in(name: &str) -> Option<KernelRelease> {
-    let (kernel, build) = split_name(name);
-    build.and_then(|build| build.parse().ok()).or_else(|| kernel.parse().ok())
-}
-
-impl Condition {
-    /// Whether the kernel `name` meets it, where `latest` tells which of all is the highest. A range compares the number in the name, or
-    /// else `known`, the release that the kernel is known to have.
-    pub fn is_met_by<'a>(&self, name: &str, known: Option<&str>, latest: &dyn Fn() -> Option<&'a str>) -> bool {
-        let (release, kernel) = (release_in(name), split_name(name).0);
-        match self {
-            Condition::All => true,
-            Condition::Latest => latest() == Some(name),
-            Condition::Compare(bound, orders) => release.or_else(|| known?.parse().ok()).is_some_and(|release| {
-                let order = match bound.is_series() {
-                    true => release.series().cmp(&bound.series()),
-                    false => release.cmp(bound),
-                };
-                orders.contains(&order)
-            }),
-            Condition::Glob(pattern) => pattern.matches(name),
-            Condition::Name(known, series) => {
-                kernel == known
-                    || kernel == declared_name(known)
-                    || (series.is_some() && release.map(|release| release.series()) == *series)
-            }
-        }
-    }
-}
-
-/// The name with the highest version.
-pub(super) fn latest<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let versioned = names.filter_map(|name| Some((release_in(name)?, name)));
-    versioned.max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, name)| name)
-}
-
-/// Reads the conditions in `base`, which is `selector` but for what it says of builds.
-pub(super) fn parse(base: &str, selector: &str) -> Result<Vec<Condition>, SelectorError> {
-    let malformed = |reason: String| SelectorError::Malformed { selector: selector.to_owned(), reason };
-    base.split(',').map(|text| condition(text.trim()).map_err(malformed)).collect()
-}
-
-/// Reads one condition; the error is a lowercase fragment.
-fn condition(text: &str) -> Result<Condition, String> {
-    for (operator, orders) in OPERATORS {
-        if let Some(bound) = text.strip_prefix(operator) {
-            let bound = bound.trim().parse::<KernelRelease>().map_err(|error| error.to_string())?;
-            return Ok(Condition::Compare(bound, orders));
-        }
-    }
-    match text {
-        "" => Err("a condition is empty".to_owned()),
-        "all" => Ok(Condition::All),
-        "latest" => Ok(Condition::Latest),
-        _ if text.contains(['*', '?', '[']) => {
-            glob::Pattern::new(text).map(Condition::Glob).map_err(|error| format!("bad glob: {}", error.msg))
-        }
-        _ => {
-            let release = text.parse::<KernelRelease>().ok().filter(KernelRelease::is_series);
-            Ok(Condition::Name(text.to_owned(), release.map(|release| release.series())))
-        }
     }
 }
 
@@ -276,7 +184,7 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
 
-    use super::super::{Catalogue, Source};
+    use super::super::{Builds, Catalogue, Source};
     use super::*;
 
     const NAMES: [&str; 9] =
@@ -310,7 +218,46 @@ mod tests {
     fn select(selectors: &[&str]) -> Result<Vec<String>, SelectorError> {
         let selectors: Vec<String> = selectors.iter().map(|text| (*text).to_owned()).collect();
         let manifest = manifest();
-        Ok(manifest.select(&selectors)?.into_iter().map(|kernel| kernel.name.clone()).collect())
+        Ok(manifest.select(&selectors, &|_| None)?.into_iter().map(|kernel| kernel.name.clone()).collect())
+    }
+
+    #[test]
+    fn ranges_compare_releases_then_names_then_the_series_of_the_catalogue() {
+        let mut manifest = manifest();
+        for (at, name) in [(0, "el-8"), (1, "customer")] {
+            manifest.kernels[at].name = name.to_owned();
+        }
+        let chosen = |selector: &str, known: &dyn Fn(&KernelSpec) -> Option<String>| -> Vec<String> {
+            let chosen = manifest.select(&[selector.to_owned()], known).unwrap();
+            chosen.into_iter().map(|kernel| kernel.name).collect()
+        };
+        let unknown = |_: &KernelSpec| None;
+        assert_eq!(chosen("<5.0", &unknown), ["el-8"], "of the catalogue its series is known");
+        assert_eq!(chosen(">=7.0", &unknown), ["7.3"]);
+        let known = |kernel: &KernelSpec| match kernel.name.as_str() {
+            "customer" => Some("7.2.1-acme".to_owned()),
+            "el-8" => Some("5.14.0-503.el9".to_owned()),
+            "6.1" => Some("6.1.176".to_owned()),
+            _ => None,
+        };
+        assert_eq!(chosen(">=7.0", &known), ["customer", "7.3"]);
+        assert_eq!(chosen("<6.0", &known), ["el-8"]);
+        assert_eq!(chosen(">6.1.170,<6.2", &known), ["6.1"]);
+        // Names stay names.
+        assert_eq!(chosen("6.1", &known), ["6.1", "6.1-cloud"]);
+    }
+
+    #[test]
+    fn kernels_that_no_range_can_choose_are_known() {
+        let manifest = manifest();
+        let beyond = |selector: &str, known: &dyn Fn(&KernelSpec) -> Option<String>| -> Vec<String> {
+            let beyond = manifest.beyond_ranges(&["6.1".to_owned(), selector.to_owned()], known);
+            beyond.into_iter().map(|kernel| kernel.name.clone()).collect()
+        };
+        assert_eq!(beyond(">=6.1", &|_| None), ["mine"]);
+        assert_eq!(beyond("*-cloud,<7", &|_| None), [""; 0], "`7` is no release");
+        assert_eq!(beyond("6.*", &|_| None), [""; 0]);
+        assert_eq!(beyond(">=6.1", &|_| Some("6.2.0".to_owned())), [""; 0]);
     }
 
     #[test]
@@ -377,7 +324,7 @@ mod tests {
 
     #[test]
     fn builds_are_asked_for_behind_a_mark() {
-        let select = |selector: &str| manifest().select(&[selector.to_owned()]);
+        let select = |selector: &str| manifest().select(&[selector.to_owned()], &|_| None);
         let builds =
             |selector: &str| select(selector).unwrap().into_iter().map(|kernel| kernel.builds).collect::<Vec<_>>();
         assert_eq!(builds("ubuntu:22.04@last:5"), [Some(Builds::Last(5))]);

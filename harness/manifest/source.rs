@@ -15,7 +15,7 @@ pub enum Source {
     Apt {
         /// Suites to look in, such as `bullseye`.
         suites: Vec<String>,
-        /// Globs of the package that holds the image, best first: `linux-image-5.10.*-cloud-amd64`.
+        /// Globs of the package that holds the image, most preferred first: `linux-image-5.10.*-cloud-amd64`.
         packages: Vec<String>,
         /// Another archive than the machine's own.
         archive: Option<Archive>,
@@ -202,7 +202,7 @@ impl PackageFile {
     }
 }
 
-/// The last part of an address, without what is asked of it.
+/// The last part of an address, without its query.
 pub(crate) fn file_name_of_url(url: &str) -> Option<&str> {
     let path = url.split(['?', '#']).next().unwrap_or(url);
     path.rsplit('/').find(|part| !part.is_empty())

@@ -55,7 +55,7 @@ pub fn prove_kvm(
     match boot(Accelerator::Kvm, patience) {
         Ok(()) => Ok(()),
         Err(BootFailure::Stopped) => Err(undecided("stopped by the user".to_owned(), None)),
-        // No room, no program: trouble that has nothing to do with KVM.
+        // No room, no program: failures that have nothing to do with KVM.
         Err(BootFailure::Harness { reason, hint, passing: false, .. }) => Err(undecided(reason, hint)),
         Err(BootFailure::Unfit { reason, hint }) => Err(undecided(reason, Some(hint))),
         Err(BootFailure::Kernel { reason, .. } | BootFailure::Harness { reason, .. }) => {

@@ -1,5 +1,5 @@
 //! [`advise`]: puts what a failure means, and what to do about it, into the record as data, so that reports need neither the kernels'
-//! types nor the objects any more.
+//! types nor the objects afterwards.
 
 use std::collections::HashMap;
 
@@ -67,7 +67,7 @@ pub(super) fn advise(record: &mut RunRecord, plan: &Plan, project: &Project) {
                 });
                 let advised = &mut record.cells[object * before.kernels.len() + kernel].programs[p];
                 advised.explanation.clone_from(explained);
-                // What types say is in libbpf's terms. Other loaders have their own, which name the program.
+                // What BTF shows is in libbpf's terms. Other loaders have their own, which name the program.
                 let of_loader = before.objects[object].loader.is_some();
                 advised.hints = if of_loader { hints(&facts, program) } else { hinted.clone() };
             }

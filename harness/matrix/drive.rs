@@ -1,4 +1,4 @@
-//! [`drive`]: does the work of a run on threads of its own, while events are folded into the record and shown.
+//! [`drive`]: does the work of a run on separate threads, while events are folded into the record and shown.
 
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};

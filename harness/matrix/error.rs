@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::gate::ExpectationError;
 use crate::loader::LoaderError;
 use crate::manifest::{MOST_BUILDS, ManifestError, SelectorError};
 use crate::object::ObjectError;
@@ -43,6 +44,9 @@ pub enum MatrixError {
     /// A suite file is wrong.
     #[error(transparent)]
     Suite(#[from] SuiteError),
+    /// A file with expectations is wrong.
+    #[error(transparent)]
+    Expectations(#[from] ExpectationError),
     /// Inputs hold no objects, or cannot be read; at least one.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Objects(Vec<ObjectError>),
@@ -111,6 +115,7 @@ impl MatrixError {
             MatrixError::Manifest(error) => error.hint(),
             MatrixError::Selector(error) => error.hint(),
             MatrixError::Suite(error) => error.hint(),
+            MatrixError::Expectations(error) => error.hint(),
             MatrixError::Objects(errors) => errors.iter().find_map(ObjectError::hint),
             MatrixError::SaidTwice(_) => Some("remove it from one of them, or run them separately".to_owned()),
             MatrixError::Input { hint, .. } | MatrixError::NoFile { hint, .. } => Some(hint.clone()),
@@ -137,7 +142,8 @@ impl MatrixError {
     /// Whether what was given is wrong, and not the machine, the network or a tool.
     pub fn is_input(&self) -> bool {
         use MatrixError::{
-            Input, Manifest, NoFile, Objects, SaidTwice, Selector, Suite, TooManyBuilds, TooManyKernels, UnpinnedImage,
+            Expectations, Input, Manifest, NoFile, Objects, SaidTwice, Selector, Suite, TooManyBuilds, TooManyKernels,
+            UnpinnedImage,
         };
         matches!(
             self,
@@ -146,6 +152,7 @@ impl MatrixError {
                 | TooManyKernels { .. }
                 | TooManyBuilds { .. }
                 | Suite(_)
+                | Expectations(_)
                 | Objects(_)
                 | Input { .. }
                 | UnpinnedImage { .. }
@@ -158,5 +165,34 @@ impl MatrixError {
 impl From<&ToolchainError> for MatrixError {
     fn from(error: &ToolchainError) -> Self {
         MatrixError::Toolchain(error.to_string(), error.hint())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::matrix::{Matrix, Options, Places, Project};
+    use crate::need::{self, need};
+
+    #[test]
+    fn files_with_expectations_are_read_before_anything_runs() {
+        need!("guests");
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("kernels.toml"), "[kernel.\"5.4\"]\nsource = \"mainline\"\nversion = \"v5.4\"\n").unwrap();
+        let project = Project::load(&at("kernels.toml"), &Places::new(at("store"))).unwrap();
+        let object = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain/object.o");
+        let plan = |text: &str| {
+            std::fs::write(at("known.toml"), text).unwrap();
+            let options = Options { expect: vec![at("known.toml")], offline: true, ..Options::default() };
+            Matrix::new(&project, options).plan(&["5.4".to_owned()], std::slice::from_ref(&object))
+        };
+        let work = plan("[[expect]]\nreason = \"old\"").unwrap();
+        assert_eq!(work.expectations.failures[0].reason, "old");
+        let error = plan("[[expect]]\nreason = \" \"").unwrap_err();
+        assert!(matches!(error, MatrixError::Expectations(_)) && error.is_input() && error.hint().is_some(), "{error}");
     }
 }

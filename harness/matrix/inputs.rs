@@ -128,7 +128,7 @@ impl Way<'_> {
             };
             let reference = image.reference().map_err(wrong)?;
             let Some(digest) = &reference.digest else {
-                // What a gate decides must not change with a tag; but the tag may tell what to write.
+                // What a gate decides must not change with a tag; but the tag shows what to write.
                 let now = self.digest(&reference).ok().map(|digest| pinned(&reference, &digest));
                 return Err(MatrixError::UnpinnedImage { suite: suite.path.clone(), image: image.oci.clone(), now });
             };

@@ -22,7 +22,7 @@ pub struct MatrixTypes {
     pub btf: Btf,
     /// The raw BTF of those modules, by name.
     pub module_types: Vec<(String, Vec<u8>)>,
-    /// What is known of its other modules.
+    /// What is known about its other modules.
     pub modules: ModuleNames,
     /// Whether it was booted.
     pub booted: bool,
@@ -67,7 +67,7 @@ pub fn kernel_types(record: &RunRecord, store: &Store, missing: &mut Vec<String>
     types
 }
 
-/// The types of the run's kernels and of the others that the store has, by age, as far as releases tell;
+/// The types of the run's kernels and of the others that the store has, by age, as far as releases show it;
 /// and which are not the run's.
 pub fn all_types(record: &RunRecord, store: &Store, missing: &mut Vec<String>) -> (Vec<MatrixTypes>, Vec<String>) {
     let mut types = kernel_types(record, store, missing);

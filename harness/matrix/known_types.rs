@@ -10,7 +10,7 @@ use crate::manifest::{BtfPlace, KernelSpec, Source};
 use crate::source::{BtfFile, BtfFileError, age};
 use crate::store::Store;
 
-/// Kernels beyond a run that are asked, at most: of more, some of each age.
+/// Kernels beyond a run whose BTF is read, at most: of more, some of each age.
 const MOST_KERNELS: usize = 1024;
 
 /// Types of one kernel, not read yet.
@@ -29,7 +29,7 @@ pub struct KnownPlaces<'a> {
 }
 
 impl<'a> KnownPlaces<'a> {
-    /// None yet; `matrix` are the kernels that are asked anyway, in their order.
+    /// None yet; `matrix` are the kernels whose BTF is read anyway, in their order.
     pub fn beyond(matrix: &[MatrixTypes], store: &'a Store) -> KnownPlaces<'a> {
         let names = matrix.iter().flat_map(|kernel| [kernel.name.clone(), kernel.release.clone()]);
         let versions = matrix.iter().map(|kernel| version(&kernel.release));
@@ -49,7 +49,7 @@ impl<'a> KnownPlaces<'a> {
         }
     }
 
-    /// Adds the archives that kernels of the manifest take their BTF from, and the kernels of which it has the types alone; gives what
+    /// Adds the archives that kernels of the manifest take their BTF from, and the kernels of which it has only the BTF; gives what
     /// cannot be read, in words. Nothing is fetched.
     pub fn add_archives(&mut self, project: &Project) -> Vec<String> {
         for kernel in &project.manifest.kernels {
@@ -89,7 +89,7 @@ impl<'a> KnownPlaces<'a> {
         self.places.push(Place { name, version: version(release), types });
     }
 
-    /// All of them. They are read when they are asked; what cannot be read is counted as left out then.
+    /// All of them. They are read when they are needed; what cannot be read is counted as left out then.
     pub fn open(mut self) -> KnownTypes {
         self.places.sort_by(|a, b| a.version.cmp(&b.version));
         let all = self.places.len();
@@ -111,7 +111,7 @@ impl<'a> KnownPlaces<'a> {
     }
 }
 
-/// The numbers of a release, which tell its age, from the first that a dot joins to another: 6, 12, 107 of `6.12.107+deb13-cloud-amd64`,
+/// The numbers of a release, which show its age, from the first that a dot joins to another: 6, 12, 107 of `6.12.107+deb13-cloud-amd64`,
 /// 5, 4 of `x86_64-5.4-distro`.
 pub(super) fn version(release: &str) -> Vec<u64> {
     let bytes = release.as_bytes();

@@ -9,7 +9,7 @@ use crate::loader::{AssignedLoader, AssignedLoaders, Loader, assign, recognise};
 use crate::record::LoaderRecord;
 
 impl Project {
-    /// Assigns loaders to the objects of the inputs: those that are asked for, that suites name, or that objects are recognised to be
+    /// Assigns loaders to the objects of the inputs: those that are requested, that suites name, or that objects are recognised to be
     /// made for.
     ///
     /// # Errors

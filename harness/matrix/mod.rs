@@ -68,7 +68,7 @@ pub const KVM_MEMORY: &str = "kvm.json";
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
-    /// Whether to do without the network: only kernels that the store has.
+    /// Whether to use no network: only kernels that are stored.
     pub offline: bool,
     /// What runs the guests' code.
     pub accelerator: Choice,
@@ -94,7 +94,7 @@ pub struct Options {
     /// The loaders that judge every object: `libbpf`, `cilium-ebpf`, `aya`, a path, or `all`. Without any, that which a suite names or the
     /// object is made for.
     pub loaders: Vec<String>,
-    /// The modules that guests load, whatever suites and the manifest say.
+    /// The modules that guests load, instead of those of suites and the manifest.
     pub modules: Option<ModuleChoice>,
     /// What the guests' machines are like.
     pub machine: MachineOptions,
@@ -102,6 +102,8 @@ pub struct Options {
     pub privileges: Option<LoadingPrivileges>,
     /// Whether the least privileges are looked for with which objects load.
     pub least_privileges: bool,
+    /// TOML files with known failures and kernel warnings, in addition to those of suites: see [`Expectations::read`].
+    pub expect: Vec<PathBuf>,
     /// What helps to look into guests. It writes to standard error.
     pub debug: DebugOptions,
 }
@@ -125,6 +127,7 @@ impl Default for Options {
             machine: MachineOptions::default(),
             privileges: None,
             least_privileges: false,
+            expect: Vec::new(),
             debug: DebugOptions::default(),
         }
     }
@@ -180,7 +183,7 @@ impl<'a> Matrix<'a> {
     /// `selectors` choose; without selectors on the manifest's matrix.
     ///
     /// # Errors
-    /// Whatever is wrong with the inputs is found here, before anything boots.
+    /// Anything that is wrong with the inputs, before anything boots.
     pub fn plan(&self, selectors: &[String], inputs: &[PathBuf]) -> Result<Work, MatrixError> {
         self.plan_with(selectors, inputs, &|_| ())
     }
@@ -200,7 +203,11 @@ impl<'a> Matrix<'a> {
         let mut inputs = self.project.inputs(inputs, self.options.offline, say)?;
         self.project.assign_loaders(&mut inputs, &self.options.loaders)?;
         self.project.apply_machines(&mut inputs, &self.options.machine)?;
-        let Inputs { objects, mut notices, mut settings, expectations, .. } = inputs;
+        let Inputs { objects, mut notices, mut settings, mut expectations, .. } = inputs;
+        for file in &self.options.expect {
+            expectations.extend(Expectations::read(file)?);
+        }
+        notices.extend(self.project.beyond_ranges(selectors, &kernels));
         notices.extend(self.project.without_btf(&kernels));
         notices.extend(self.project.to_be_fetched(&kernels));
         settings.least_privileges |= self.options.least_privileges;

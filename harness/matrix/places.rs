@@ -19,7 +19,7 @@ pub struct Places {
     pub store: PathBuf,
     /// The programs.
     pub tools: ToolPaths,
-    /// Where loaders other than libbpf are looked for, best first.
+    /// Where loaders other than libbpf are looked for, most preferred first.
     pub loaders: Vec<PathBuf>,
 }
 

@@ -1,4 +1,4 @@
-//! [`Project::learn_builds`]: which builds the kernels stand for that are asked for as `NAME@last:5`, pinned in `kernels.lock`.
+//! [`Project::learn_builds`]: which builds the kernels stand for that are requested as `NAME@last:5`, pinned in `kernels.lock`.
 
 use std::fmt;
 
@@ -53,7 +53,7 @@ impl Project {
         if offline {
             return Ok(());
         }
-        for spec in self.manifest.select(selectors)? {
+        for spec in self.select(selectors)? {
             if spec.builds.is_some() && self.lock.builds(&spec.name_with_builds()).is_none() {
                 match self.pin_builds(&spec, false, say) {
                     // The run asks again for the kernel, and reports it.
@@ -75,7 +75,7 @@ impl Project {
         say: &dyn Fn(String),
     ) -> Result<(Vec<MovedBuilds>, Vec<UnknownBuilds>), MatrixError> {
         let (mut moved, mut failed) = (Vec::new(), Vec::new());
-        for spec in self.manifest.select(selectors)?.into_iter().filter(|spec| spec.builds.is_some()) {
+        for spec in self.select(selectors)?.into_iter().filter(|spec| spec.builds.is_some()) {
             match self.pin_builds(&spec, true, say) {
                 Ok(changed) => moved.extend(changed),
                 Err(MatrixError::Store(error)) if error.is_unavailable() => {
@@ -99,7 +99,7 @@ impl Project {
         say: &dyn Fn(String),
     ) -> Result<Vec<AvailableKernel>, MatrixError> {
         let mut offers = Vec::new();
-        for spec in self.manifest.select(selectors)? {
+        for spec in self.select(selectors)? {
             let asked = spec.builds.filter(|_| !offline);
             let Some(builds) = asked else {
                 let version = |spec: &KernelSpec| split_name(&spec.name).1.unwrap_or(&spec.name).to_owned();
@@ -146,7 +146,7 @@ impl Project {
     }
 }
 
-/// Those that are asked for.
+/// Those that are requested.
 fn newest(mut builds: Vec<AvailableKernel>, spec: &KernelSpec) -> Result<Vec<AvailableKernel>, MatrixError> {
     match spec.builds {
         Some(Builds::Last(count)) => Ok(builds.split_off(builds.len().saturating_sub(count))),

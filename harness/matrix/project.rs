@@ -1,11 +1,14 @@
 //! [`Project`]: a manifest with its lock file, the store, and the programs that make guests.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::error::{MOST_OF_ARCHIVE, MatrixError};
 use super::places::Places;
-use crate::manifest::{BtfPlace, Catalogue, DiskImage, KernelSpec, Manifest, ManifestPlace, Profiles, Source};
+use crate::manifest::{
+    BtfPlace, Catalogue, DiskImage, KernelSpec, Manifest, ManifestPlace, Profiles, SelectorError, Source,
+};
 use crate::source::{BtfFile, LockFile};
 use crate::store::{Store, StoredFolder, StoredKernel};
 use crate::venv::Venv;
@@ -31,7 +34,7 @@ pub struct Project {
     tools_folder: PathBuf,
     tools: OnceLock<Result<Toolchain, ToolchainError>>,
     paths: ToolPaths,
-    /// Where loaders other than libbpf are looked for, best first.
+    /// Where loaders other than libbpf are looked for, most preferred first.
     pub(super) loaders: Vec<PathBuf>,
 }
 
@@ -109,15 +112,60 @@ impl Project {
         self.tools.get_or_init(find).as_ref().map_err(MatrixError::from)
     }
 
+    /// The kernels that selectors choose, as [`Manifest::select`], in the manifest's order. Ranges compare what is pinned in `kernels.lock`,
+    /// declared or stored, as far as it is.
+    ///
+    /// # Errors
+    /// [`SelectorError`].
+    pub fn select(&self, selectors: &[String]) -> Result<Vec<KernelSpec>, SelectorError> {
+        let folders = OnceCell::new();
+        self.manifest.select(selectors, &|spec| self.known_release(spec, &folders))
+    }
+
+    /// What to know of ranges before anything runs: the kernels that are not `chosen` and that none can choose, since their release is not
+    /// known.
+    pub(super) fn beyond_ranges(&self, selectors: &[String], chosen: &[KernelSpec]) -> Vec<String> {
+        let folders = OnceCell::new();
+        let beyond = self.manifest.beyond_ranges(selectors, &|spec| self.known_release(spec, &folders));
+        let line = |spec: &KernelSpec| {
+            let name = &spec.name;
+            format!(
+                "kernel `{name}` is in no range of `--kernel`: its release is unknown until it is fetched (`corematrix \
+    kernels pull {name}`)"
+            )
+        };
+        let is_chosen = |spec: &KernelSpec| chosen.iter().any(|one| one.name == spec.name);
+        beyond.into_iter().filter(|spec| !is_chosen(spec)).map(line).collect()
+    }
+
+    /// The release of a kernel, as far as it is known without fetching it.
+    fn known_release(&self, spec: &KernelSpec, folders: &OnceCell<Vec<StoredFolder>>) -> Option<String> {
+        let pinned = || {
+            let newest = self.lock.builds(&spec.name_with_builds()).and_then(|builds| builds.last().cloned());
+            let of_build = newest.and_then(|build| self.lock.kernel(&format!("{}@{build}", spec.name)));
+            let pinned = self.lock.kernel(&spec.name).or(of_build)?;
+            spec.sources().any(|source| source.label() == pinned.source).then_some(pinned.release)
+        };
+        let declared = || match &spec.source {
+            Source::Btf { release, .. } => release.clone(),
+            _ => None,
+        };
+        let stored = || {
+            let folders = folders.get_or_init(|| self.store.folders().unwrap_or_default());
+            Some(self.stored(spec, folders)?.identity.release)
+        };
+        pinned().or_else(declared).or_else(stored)
+    }
+
     /// The kernels that selectors choose (`5.10`, `>=6.1`, `latest`, `6.*`), in the manifest's order; without any the manifest's matrix.
-    /// One whose source is an archive of BTF is a kernel for each file that its pattern chooses, and one that is asked for with
+    /// One whose source is an archive of BTF is a kernel for each file that its pattern chooses, and one that is requested with
     /// its builds is a kernel for each that is pinned, see [`Project::learn_builds`].
     ///
     /// # Errors
     /// [`MatrixError::Selector`], [`MatrixError::TooManyKernels`].
     pub fn kernels(&self, selectors: &[String]) -> Result<Vec<KernelSpec>, MatrixError> {
         let mut kernels: Vec<KernelSpec> = Vec::new();
-        for spec in self.manifest.select(selectors)? {
+        for spec in self.select(selectors)? {
             for spec in self.each_build(&spec) {
                 // Two selectors may have chosen one build.
                 let is_new = |one: &KernelSpec| !kernels.iter().any(|known| known.name == one.name);
@@ -128,7 +176,7 @@ impl Project {
         Ok(kernels)
     }
 
-    /// The kernel as the store has it; `None` if it was never fetched, or is known by its types alone.
+    /// The kernel as the store has it; `None` if it was never fetched, or if only its BTF is known.
     pub fn stored(&self, spec: &KernelSpec, folders: &[StoredFolder]) -> Option<StoredKernel> {
         let is_there = folders.iter().any(|folder| folder.kernel.as_ref() == Some(&spec.name));
         let is_bootable = !matches!(spec.source, Source::Btf { .. });
@@ -159,7 +207,7 @@ impl Project {
         kernels.iter().filter_map(line).collect()
     }
 
-    /// Whether it is known of a kernel, before it is fetched, that it has no BTF, and none is given to it by name.
+    /// Whether it is known before a kernel is fetched that it has no BTF, and none is given to it by name.
     pub fn comes_without_btf(&self, spec: &KernelSpec) -> bool {
         let has_none = self.manifest.catalogue.entry_of(&spec.name).is_some_and(|entry| entry.has_no_btf);
         has_none && spec.btf.is_none()
@@ -260,5 +308,48 @@ mod tests {
         fs::copy(types, at("archive/5.4.0-150-generic.btf")).unwrap();
         let project = write("[defaults]\nbtf = \"archive\"\n");
         assert!(project.without_btf(&project.kernels(&[]).unwrap()).is_empty());
+    }
+
+    #[test]
+    fn ranges_compare_what_is_pinned_or_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let kernel = vmlinux("6.12.9-acme", Parts { pvh: true, btf: true });
+        fs::write(at("bzImage"), bzimage("6.12.9-acme", &kernel, Packed::Gzip)).unwrap();
+        fs::write(
+            at("kernels.toml"),
+            "[kernel.customer]\nsource = \"path\"\nimage = \"bzImage\"\n[kernel.pinned]\nsource = \"mainline\"\nversion = \
+             \"v5.10.*\"\n[kernel.elsewhere]\nsource = \"mainline\"\nversion = \"v5.4.*\"\n[kernel.\"5.4\"]\nsource = \
+             \"mainline\"\nversion = \"v5.4\"\n",
+        )
+        .unwrap();
+        fs::write(
+            at("kernels.lock"),
+            "version = 1\n[kernel.pinned]\nsource = \"mainline\"\nversion = \"v5.10.3\"\nrelease = \"5.10.3\"\nimage-sha256 = \
+             \"00\"\n[kernel.elsewhere]\nsource = \"oci\"\nrelease = \"6.6.1\"\nimage-sha256 = \"00\"\n",
+        )
+        .unwrap();
+        let project = Project::load(&at("kernels.toml"), &Places::new(at("store"))).unwrap();
+        let chosen = |range: &str| -> Vec<String> {
+            let chosen = project.kernels(&[range.to_owned()]).unwrap_or_default();
+            chosen.into_iter().map(|spec| spec.name).collect()
+        };
+        let notices = |range: &str| {
+            let range = [range.to_owned()];
+            project.beyond_ranges(&range, &project.kernels(&range).unwrap_or_default())
+        };
+        // What `elsewhere` is pinned to is of another source than it has now.
+        assert_eq!((chosen("<5.12"), chosen(">=6.0")), (vec!["5.4".to_owned(), "pinned".to_owned()], Vec::new()));
+        assert_eq!(notices("<5.12").len(), 2);
+        assert!(
+            notices("<5.12")[0].starts_with("kernel `customer` is in no range of `--kernel`"),
+            "{:?}",
+            notices("<5.12")
+        );
+        assert_eq!(notices("5.4"), [""; 0]);
+        let customer = project.kernels(&["customer".to_owned()]).unwrap();
+        project.store.kernel(&customer[0], &project.lock, true, &|_| ()).unwrap();
+        assert_eq!((chosen(">=6.12"), chosen("<6.12.9")), (vec!["customer".to_owned()], chosen("<5.12")));
+        assert!(notices(">=6.12").iter().all(|line| !line.contains("customer")));
     }
 }

@@ -38,7 +38,7 @@ pub struct BtfRelocation {
     pub type_id: u32,
     /// Which part of the type, such as `0:1:2`.
     pub access: String,
-    /// What is asked.
+    /// What the relocation asks for.
     pub kind: RelocationKind,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Executables carry their objects as plain bytes: libbpf skeletons and `include_bytes!` in `.rodata`, Rust skeletons in
 //! `.bpf.objs`, Go's `go:embed` among its strings. All of them keep the object's ELF header, so every place with such a
-//! header is looked at, whatever its alignment. The object's own section table tells where it ends.
+//! header is looked at, at any alignment. The object's own section table shows where it ends.
 
 use std::collections::HashSet;
 use std::io::{self, Read};

@@ -43,7 +43,7 @@ pub enum ObjectError {
         /// The file.
         path: PathBuf,
     },
-    /// The file stops before its ELF header tells what it is.
+    /// The file stops before its ELF header shows what it is.
     #[error("`{}` is a truncated ELF file: it ends within its header", .path.display())]
     TruncatedElf {
         /// The file.
@@ -157,7 +157,7 @@ pub enum FormatError {
         /// Its section.
         section: String,
     },
-    /// The BTF is corrupt and the object cannot do without it.
+    /// The BTF is corrupt and the object needs it.
     #[error("its `.BTF` is corrupt: {0}")]
     Btf(#[source] BtfError),
     /// The line info and CO-RE relocations are corrupt, and libbpf insists on them because the object needs BTF.

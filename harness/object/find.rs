@@ -129,7 +129,7 @@ impl Search {
         }
     }
 
-    /// Whether a file was not reached before, under whatever name.
+    /// Whether a file was not reached before, under any name.
     fn is_new(&mut self, path: &Path) -> bool {
         match self.seen.entry(canonical(path)) {
             Entry::Occupied(known) => {
@@ -165,7 +165,7 @@ impl Search {
         Ok(())
     }
 
-    /// Adds the objects embedded in a file and tells whether there are any.
+    /// Adds the objects embedded in a file and returns whether there are any.
     fn embedded(&mut self, path: &Path, bytes: &[u8]) -> bool {
         let scan = embedded::scan(bytes);
         let place = |offset, symbol| Origin { path: path.to_owned(), embedded: Some(Embedding { offset, symbol }) };

@@ -15,7 +15,7 @@ pub enum NewInstruction {
     SignExtendingLoad,
     /// A move that extends the sign.
     SignExtendingMove,
-    /// `bswap`: a swap of bytes whatever the machine's order is.
+    /// `bswap`: a swap of bytes on every machine.
     ByteSwap,
     /// A signed division or remainder.
     SignedDivision,

@@ -19,7 +19,7 @@ use crate::record::{CoreRelocation, LoadingRecord, ProgramLoading};
 /// Bytes of one BPF instruction; a 64-bit load takes two.
 pub(super) const INSN_SIZE: u64 = 8;
 
-/// Sections that libbpf cannot do without BTF for (`libbpf_needs_btf`). With one of them, damage in `.BTF` and, whatever
+/// Sections for which libbpf needs BTF (`libbpf_needs_btf`). With one of them, damage in `.BTF` and, for any reason,
 /// its warning says, in `.BTF.ext` is fatal; otherwise it is ignored.
 const BTF_USERS: [&str; 5] = [".maps", ".struct_ops", ".struct_ops.link", "?.struct_ops", "?.struct_ops.link"];
 
@@ -40,7 +40,7 @@ pub struct Inventory {
     pub core_relocations: Vec<CoreRelocation>,
     /// Whether it has BTF that can be read.
     pub has_btf: bool,
-    /// Whether it tells the source lines of its instructions.
+    /// Whether it has the source lines of its instructions.
     pub has_line_info: bool,
     /// Text of the `license` section.
     pub license: Option<String>,

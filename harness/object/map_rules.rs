@@ -27,7 +27,7 @@ pub struct Flaw {
 }
 
 impl Flaw {
-    /// Whether the definition says nothing of the field, rather than something wrong.
+    /// Whether the definition lacks the field, and does not have it wrong.
     pub fn is_unset(&self) -> bool {
         self.field == "values" || self.what.ends_with(UNSET)
     }

@@ -51,7 +51,7 @@ pub use value_layout::misread_values;
 use crate::record::LoadingRecord;
 use rewrite::Rewritten;
 
-/// One BPF object, from a file of its own or out of an executable.
+/// One BPF object, from a file or out of an executable.
 #[derive(Debug, Clone)]
 pub struct BpfObject {
     /// Name in reports; unique among the objects of one [`find_objects`] call. May hold a `/`.

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use super::{BpfObject, Origin};
 
-/// The name of an object in a file of its own: `foo` for `foo.bpf.o` and `foo.o`.
+/// The name of an object in a file: `foo` for `foo.bpf.o` and `foo.o`.
 pub(super) fn of_file(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let stem = name.strip_suffix(".o").unwrap_or(&name);
     let stem = stem.strip_suffix(".bpf").unwrap_or(stem);
-    // What Inspektor Gadget calls the object of every gadget: the image's name tells more.
+    // What Inspektor Gadget calls the object of every gadget: the image's name is more useful.
     if let Some(image) = image_of(path).filter(|_| stem == "program") {
         return image;
     }
@@ -66,7 +66,7 @@ pub(super) fn unique(objects: &mut [BpfObject]) {
     }
 }
 
-/// What tells an object from others of its name: its executable if that is called otherwise, or else its directory.
+/// What distinguishes an object from others of its name: its executable if that is called otherwise, or else its directory.
 fn prefix(origin: &Origin, name: &str) -> Option<String> {
     let file = origin.path.file_name()?.to_string_lossy();
     if origin.embedded.is_some() && file != name {

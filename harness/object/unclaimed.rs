@@ -85,7 +85,7 @@ pub(super) fn of(
             }
         }
     }
-    // What a program would be tells more than its subprograms.
+    // What a program would be is more useful than its subprograms.
     found.sort_by_key(|unclaimed| matches!(unclaimed, Unclaimed::Code { section } if section == ".text"));
     Ok(found)
 }

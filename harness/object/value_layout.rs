@@ -168,7 +168,7 @@ fn add_fields(btf: &Btf, id: u32, place: (u64, Option<u64>), path: String, depth
     }
 }
 
-/// What a field is, whatever its type is called.
+/// What a field is, regardless of the name of its type.
 fn kind(btf: &Btf, id: u32) -> String {
     match btf.resolve(id).map(|found| &found.kind) {
         Some(TypeKind::Int { size, signed }) => format!("{}{}", if *signed { "s" } else { "u" }, size * 8),

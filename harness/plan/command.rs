@@ -10,7 +10,7 @@ use crate::record::{COMMAND_SECTION, LoadingRecord, MachineSettings, ObjectProgr
 
 impl Plan {
     /// Plans a command on every kernel. In the record it stands as an object with one program: `object` is what is run, as far as it can
-    /// be had, and `words` the command in full.
+    /// available, and `words` the command in full.
     pub fn of_command(kernels: Vec<KernelSpec>, object: BpfObject, words: String) -> Plan {
         let programs = vec![ObjectProgram { name: words, section: COMMAND_SECTION.to_owned() }];
         let analysis = Arc::new(Analysis::of(&[], &[]));

@@ -1,4 +1,4 @@
-//! [`kernel_record`]: a kernel before anything is known of it.
+//! [`kernel_record`]: a kernel before anything is known about it.
 
 use crate::manifest::KernelSpec;
 use crate::record::{KernelRecord, KernelState};

@@ -9,11 +9,11 @@ use crate::record::{LoaderChoice, LoaderRecord};
 pub struct PlannedLoader {
     /// Its name.
     pub name: String,
-    /// Its executable; `None` for libbpf in its place, by profile.
+    /// Its executable; `None` where libbpf replaces it, by profile.
     pub executable: Option<Loader>,
     /// Why this one.
     pub chosen: LoaderChoice,
-    /// What the library is known to do, for libbpf in its place.
+    /// What the library is known to do, for libbpf, which replaces it.
     pub profile: Profile,
 }
 

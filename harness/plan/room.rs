@@ -85,7 +85,7 @@ impl PlannedObject {
         let maps = maps().fold(0u64, |sum, map| sum.saturating_add(map.bytes(cpus)));
         // Of variables libbpf has a copy.
         let all = maps.max(widest).saturating_add(inventory.data_size.saturating_mul(2));
-        // A struct_ops map is attached from an object of its own, beside the first.
+        // A struct_ops map is attached from a separate object, beside the first.
         if inventory.struct_ops.is_empty() { all } else { all.saturating_mul(2) }
     }
 
@@ -161,7 +161,7 @@ mod tests {
     fn sound_objects_in_which_libbpf_finds_nothing_are_not_broken() {
         for name in ["unclaimed/legacy-maps", "unclaimed/untyped", "unclaimed/text"] {
             let planned = planned(name);
-            // Maps that load say nothing of the code beside them.
+            // Maps that load do not show anything about the code beside them.
             let row = planned.programs[0].name.as_str();
             assert_eq!((row, &planned.broken), (crate::plan::WHOLE_OBJECT, &None), "{name}");
             let diagnosis = crate::judge::unclaimed(planned.unclaimed().unwrap());

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::Plan;
 use crate::answer::Answer;
+use crate::parts::split;
 use crate::record::Partition;
-use crate::shard::split;
 
 /// How a schedule is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

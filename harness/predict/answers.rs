@@ -22,7 +22,7 @@ pub struct Answers {
     pub(super) functions: Vec<Result<(), String>>,
     /// By relocation, as an index: why no one knows whether a module has its type.
     pub(super) open: BTreeMap<usize, String>,
-    /// What is known of the kernel's modules.
+    /// What is known about the kernel's modules.
     pub(super) names: ModuleNames,
     release: Option<[u8; 2]>,
     /// Nothing was loaded.

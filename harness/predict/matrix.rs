@@ -1,4 +1,4 @@
-//! [`PredictedMatrix`]: what types say of objects on many kernels.
+//! [`PredictedMatrix`]: what BTF predicts for objects on many kernels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub struct PredictedKernel {
     pub types: PathBuf,
 }
 
-/// What types say of one object on one kernel, as far as it is kept.
+/// What BTF predicts for one object on one kernel, as far as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PredictedCell {
@@ -43,7 +43,7 @@ pub struct PredictedCell {
     pub values: Vec<(usize, Option<u64>)>,
 }
 
-/// What types say of objects on many kernels.
+/// What BTF predicts for objects on many kernels.
 #[derive(Debug)]
 pub struct PredictedMatrix {
     /// By group, older ones first.

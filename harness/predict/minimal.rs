@@ -1,4 +1,4 @@
-//! [`MinimalMatrix`]: the smallest set of kernels that shows everything that types predict of objects.
+//! [`MinimalMatrix`]: the smallest set of kernels that shows everything that BTF predicts for objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,7 +77,7 @@ pub fn behaviours(cells: &[PredictedCell]) -> BTreeSet<Behaviour<'_>> {
     found
 }
 
-/// A set that is good enough to begin with: always the kernel that shows most of what is missing.
+/// A first set: always the kernel that shows most of what is missing.
 fn greedy(sets: &[(usize, BTreeSet<usize>)], behaviours: usize) -> Vec<usize> {
     let (mut chosen, mut missing) = (Vec::new(), (0..behaviours).collect::<BTreeSet<usize>>());
     while !missing.is_empty() {

@@ -1,7 +1,7 @@
 //! [`Subject`]: what becomes of an object on a kernel of which only the types are known. Nothing is booted, and nothing here is ever taken
 //! for what a kernel did.
 //!
-//! What types cannot tell is left open: what the verifier says, whether a map can be made, what the kernel's config has.
+//! What BTF does not show is left open: what the verifier says, whether a map can be made, what the kernel's config has.
 
 mod answers;
 mod attachment;

@@ -1,10 +1,10 @@
-//! [`Prediction`]: what types say of an object on one kernel.
+//! [`Prediction`]: what BTF predicts for an object on one kernel.
 
 use std::collections::BTreeSet;
 
 use crate::record::{CellPrediction, PredictedOutcome, RelocationOutcome};
 
-/// What types say of an object on one kernel.
+/// What BTF predicts for an object on one kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prediction {
     /// By program, in the order of the object's.

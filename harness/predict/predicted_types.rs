@@ -10,7 +10,7 @@ use crate::object::btf::{Btf, BtfError, ModuleNames};
 pub struct PredictedTypes {
     /// Those of the kernel, and of the modules that have what objects look for.
     pub target: Target,
-    /// What is known of its other modules.
+    /// What is known about its other modules.
     pub names: ModuleNames,
 }
 

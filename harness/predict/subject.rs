@@ -107,7 +107,7 @@ impl Subject {
         self.asked.get(relocation).map_or("", String::as_str)
     }
 
-    /// Whether it can do without a kernel function that it calls.
+    /// Whether it works without a kernel function that it calls.
     pub fn is_weak(&self, function: &str) -> bool {
         self.functions.iter().any(|known| known.weak && known.name == function)
     }
@@ -187,7 +187,7 @@ impl Subject {
         Prediction { programs, relocations, guards, modules }
     }
 
-    /// What the program needs and the kernel does not have, whatever its code does: its type, its attach target, or a function.
+    /// What the program needs and the kernel does not have, regardless of its code: its type, its attach target, or a function.
     pub fn lacking(
         &self,
         number: usize,
@@ -218,7 +218,7 @@ impl Subject {
         })
     }
 
-    /// The values that libbpf makes up itself, as far as types tell them.
+    /// The values that libbpf makes up itself, as far as BTF shows them.
     fn known_kconfig(&self, kernel: &TypeTable) -> impl Iterator<Item = ExternRecord> {
         self.analysis.kconfig_values().filter_map(|name| {
             let value = match name {

@@ -13,7 +13,7 @@ pub const CANDIDATES: [&str; 4] = ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "C
 /// What else a load may need: the capability before the narrow ones came, and those that reading addresses and files takes.
 const WIDE: [&str; 4] = ["CAP_SYS_ADMIN", "CAP_SYSLOG", "CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"];
 
-/// What came of loading with some privileges.
+/// The outcome of loading with some privileges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trial {
     /// Whether each program loaded; in the order in which they were asked about.
@@ -148,7 +148,7 @@ impl<E> Tried<'_, '_, E> {
     }
 
     fn works(&mut self, names: &[&str], goal: Goal) -> Result<bool, Ended<E>> {
-        // A kernel that does not know some of them is asked once more without those.
+        // A kernel that does not know some of them is tried once more without those.
         for _ in 0..2 {
             let known: Vec<&str> =
                 names.iter().copied().filter(|name| !self.missing.iter().any(|missing| missing == name)).collect();

@@ -82,13 +82,13 @@ impl std::fmt::Display for Step {
 pub struct AttachFacts {
     /// To what, in words: `the target of its section`, `the loopback device`.
     pub to: String,
-    /// What came of it.
+    /// Its outcome.
     pub tried: AttachTry,
     /// Microseconds it took.
     pub took_us: u64,
 }
 
-/// What came of attaching a program.
+/// The outcome of attaching a program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "tried", rename_all = "snake_case")]
 pub enum AttachTry {

@@ -29,7 +29,7 @@ impl ExercisePlan {
 pub struct TestRunPlan {
     /// A packet; `None` for programs that get none, or for one that corematrix makes.
     pub input: Option<Vec<u8>>,
-    /// The context: arguments, or `struct __sk_buff` and its like.
+    /// The context: arguments, or `struct __sk_buff` or a similar one.
     pub context: Option<Vec<u8>>,
     /// How often it is run; 0 for once.
     pub repeat: u32,

@@ -57,7 +57,7 @@ pub struct TracingFacts {
 }
 
 impl KernelFacts {
-    /// What is missing and what that costs; lowercase fragments. What could not be mounted the guest tells itself.
+    /// What is missing and what that costs; lowercase fragments. The guest itself reports what could not be mounted.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         let mut note = |is_missing: bool, text: &str| {

@@ -1,7 +1,7 @@
 //! [`FeatureProbe`]: which BPF features a kernel has, found by asking it.
 //!
 //! What a kernel lists in its BTF it may still lack by its config, and what it does not list a back-port may have brought.
-//! The guest asks with loads and maps of its own; the store keeps the answers, so each kernel is asked once.
+//! The guest asks with loads and maps of its own; the store keeps the answers, so each kernel is probed once.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ pub struct ProbeRequest {
     pub helpers_of: Option<Vec<String>>,
 }
 
-/// Number and name of all features that are known of each kind, by number.
+/// Number and name of all features that are known about each kind, by number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureNames {
     /// Map types.

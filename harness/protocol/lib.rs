@@ -79,9 +79,9 @@ pub enum HostMessage {
     },
     /// Report what is active. Answered by [`GuestMessage::Facts`].
     TellFacts,
-    /// Tell what objects may leave behind. Answered by [`GuestMessage::State`].
+    /// Report what objects may leave behind. Answered by [`GuestMessage::State`].
     TellState,
-    /// Set sysctls, in the order of their names, and tell what the machine is like. Answered by [`GuestMessage::Arranged`].
+    /// Set sysctls, in the order of their names, and report what the machine is like. Answered by [`GuestMessage::Arranged`].
     Arrange {
         /// The sysctls with their values.
         sysctls: BTreeMap<String, String>,
@@ -142,7 +142,7 @@ pub enum GuestMessage {
         prepared: bool,
         /// libbpf's warnings of the first try.
         warnings: Vec<String>,
-        /// The maps that had to be left out; what is known of them when the object cannot be prepared at all comes with its programs.
+        /// The maps that had to be left out; what is known about them when the object cannot be prepared at all comes with its programs.
         left_out: Vec<LeftOutMap>,
     },
     /// What became of the maps of an older build, if the object was to find them. Comes once.

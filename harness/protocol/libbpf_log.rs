@@ -70,7 +70,7 @@ pub fn warnings(lines: &[Line]) -> Vec<String> {
         .collect()
 }
 
-/// Words with which libbpf says that it does without something that the kernel is too old for.
+/// Words with which libbpf says that it omits something that the kernel is too old for.
 const DOWNGRADES: [&str; 3] = ["Retrying without BTF", "BTF is optional, ignoring", "skipping uploading it"];
 
 /// What libbpf did without; harmless, and none of it is a failure.

@@ -1,4 +1,4 @@
-//! [`GuestState`]: what objects may leave behind in a guest. Read before and after an object, it tells whether the object did.
+//! [`GuestState`]: what objects may leave behind in a guest. Read before and after an object, it shows whether the object did.
 
 use std::collections::BTreeMap;
 

@@ -266,7 +266,7 @@ impl Cause {
         }
     }
 
-    /// Whether it says nothing about the object.
+    /// Whether it does not show anything about the object.
     pub fn is_unjudged(self) -> bool {
         matches!(
             self,

@@ -72,6 +72,9 @@ pub struct WholeLoad {
     /// The maps that the kernel would not create, so that the programs were tried without them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// The reason of the `[[expect]]` table that excuses the failure of the object as a whole, if one did when it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
 }
 
 /// What the notes of a cell say where a program was tried once more because the kernel had crashed.
@@ -81,7 +84,7 @@ pub const TRIED_AGAIN: &str = "tried again";
 pub const GUEST_LOST: &str = "guest lost";
 
 impl CellRecord {
-    /// The notes that tell that a guest was lost on the way and its work done again in another one.
+    /// The notes about a guest that was lost on the way and its work done again in another one.
     pub fn retries(&self) -> impl Iterator<Item = &str> {
         let is_retry = |note: &&str| note.starts_with(GUEST_LOST) || note.contains(TRIED_AGAIN);
         self.notes.iter().map(String::as_str).filter(is_retry)
@@ -118,7 +121,7 @@ impl CellRecord {
         self.dangers.iter().any(is_it)
     }
 
-    /// What comes of the dangers of a program that the kernel loads: it reads wrong data there, or cannot attach.
+    /// The effects of the dangers of a program that the kernel loads: it reads wrong data there, or cannot attach.
     pub fn effects_on(&self, program: &str) -> Vec<DangerEffect> {
         let of_program = |danger: &&DangerRecord| danger.programs.iter().any(|name| name == program);
         let here = self.dangers.iter().filter(|danger| danger.difference.is_wrong_here()).filter(of_program);

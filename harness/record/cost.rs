@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Fewer rounds say nothing.
+/// Fewer rounds are not enough.
 pub const LEAST_ROUNDS: usize = 8;
-/// Fewer runs of either program, over all rounds, say nothing.
+/// Fewer runs of either program, over all rounds, are not enough.
 pub const LEAST_RUNS: u64 = 64;
 
 /// Runs of a program, by the kernel's own count.
@@ -57,7 +57,7 @@ pub struct CostRecord {
 pub struct CostRatio {
     /// The median of all rounds.
     pub median: f64,
-    /// The ends of an interval that holds the true median in 95 of 100 cases or more, whatever the noise is like.
+    /// The ends of an interval that holds the true median in 95 of 100 cases or more, regardless of the noise.
     pub low: f64,
     /// Its upper end.
     pub high: f64,

@@ -73,7 +73,7 @@ pub enum Danger {
     },
 }
 
-/// What comes of a danger.
+/// The effect of a danger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum DangerEffect {
@@ -97,7 +97,7 @@ impl DangerEffect {
 }
 
 impl Danger {
-    /// What comes of it.
+    /// Its effect.
     pub fn effect(&self) -> DangerEffect {
         match self {
             Danger::SizeChanged { .. }

@@ -12,7 +12,7 @@ use crate::{LineSet, SourcePlace};
 pub struct GuardRecord {
     /// What sort of question.
     pub kind: GuardKind,
-    /// What is asked for: `struct task_struct.__state`, `bpf_task_from_pid`, `LINUX_KERNEL_VERSION`.
+    /// What it asks for: `struct task_struct.__state`, `bpf_task_from_pid`, `LINUX_KERNEL_VERSION`.
     pub asked: String,
     /// The program or subprogram that asks.
     pub function: String,

@@ -3,8 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Serializer;
 
+use crate::one_line_each::OneLineEach;
 use crate::{RunRecord, SCHEMA_VERSION};
 
 /// Why a record cannot be read.
@@ -53,14 +55,23 @@ impl ReadError {
     }
 }
 
-/// The record as indented JSON.
+/// The record as JSON, with one line for each kernel, object and cell.
 ///
 /// # Errors
 /// None that comes from the record.
 pub fn render(record: &RunRecord) -> io::Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(record)?;
-    text.push(b'\n');
+    let mut text = Vec::new();
+    write(record, &mut text)?;
     Ok(text)
+}
+
+/// Writes what [`render`] returns, without holding all of it in memory.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(record: &RunRecord, mut out: impl io::Write) -> io::Result<()> {
+    record.serialize(&mut Serializer::with_formatter(&mut out, OneLineEach::default()))?;
+    out.write_all(b"\n")
 }
 
 /// The one field that every format has.
@@ -84,16 +95,20 @@ pub fn read(path: &Path) -> Result<RunRecord, ReadError> {
 /// As [`read`].
 pub fn parse(text: &[u8], path: &Path) -> Result<RunRecord, ReadError> {
     let not_a_report = |reason: String| ReadError::NotAReport { path: path.to_owned(), reason };
-    // The version first: a record of another format may well be readable, and mean something else.
-    let format: Format = serde_json::from_slice(text).map_err(|error| not_a_report(error.to_string()))?;
-    if format.schema_version != u64::from(SCHEMA_VERSION) {
-        return Err(ReadError::OtherFormat {
-            path: path.to_owned(),
-            found: format.schema_version,
-            known: SCHEMA_VERSION,
-        });
+    let other_format = |found| ReadError::OtherFormat { path: path.to_owned(), found, known: SCHEMA_VERSION };
+    let record: RunRecord = match serde_json::from_slice(text) {
+        Ok(record) => record,
+        // What cannot be read may be a record of another format.
+        Err(error) => {
+            let format: Format = serde_json::from_slice(text).map_err(|error| not_a_report(error.to_string()))?;
+            let is_known = format.schema_version == u64::from(SCHEMA_VERSION);
+            return Err(if is_known { not_a_report(error.to_string()) } else { other_format(format.schema_version) });
+        }
+    };
+    // A record of another format may well be readable, and mean something else.
+    if record.schema_version != SCHEMA_VERSION {
+        return Err(other_format(u64::from(record.schema_version)));
     }
-    let record: RunRecord = serde_json::from_slice(text).map_err(|error| not_a_report(error.to_string()))?;
     fits_together(&record).map_err(not_a_report)?;
     Ok(record)
 }
@@ -140,6 +155,18 @@ mod tests {
             std::fs::write(&path, render(&record).unwrap()).unwrap();
             assert_eq!(read(&path).unwrap(), record);
         }
+    }
+
+    #[test]
+    fn each_cell_has_a_line_of_its_own() {
+        let record = sample::large(3, 2);
+        let text = String::from_utf8(render(&record).unwrap()).unwrap();
+        let cells = text.lines().filter(|line| line.starts_with("    {\"kernel\":")).count();
+        assert_eq!(cells, record.cells.len());
+        assert!(text.starts_with("{\n  \"schema_version\": 1,\n  \"tool\": {\n    \""), "{text}");
+        assert!(text.ends_with("\n}\n"), "{text}");
+        let empty = String::from_utf8(render(&sample::large(0, 0)).unwrap()).unwrap();
+        assert!(empty.contains("  \"cells\": []"), "{empty}");
     }
 
     #[test]

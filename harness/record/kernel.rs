@@ -52,7 +52,7 @@ pub enum KernelState {
         release: String,
         /// SHA-256 of its BTF, in hex.
         btf_sha256: String,
-        /// Why the kernel itself was unavailable, as a lowercase fragment; `None` where only its types are asked for.
+        /// Why the kernel itself was unavailable, as a lowercase fragment; `None` where only its BTF is requested.
         reason: Option<String>,
         /// What the user can do about that.
         hint: Option<String>,

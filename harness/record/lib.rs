@@ -47,6 +47,7 @@ mod machine;
 mod machine_change;
 mod module;
 mod object;
+mod one_line_each;
 mod partition;
 mod prediction;
 mod privileges;
@@ -159,7 +160,7 @@ pub struct PartitionRecord {
 }
 
 /// Versions of everything that took part in a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToolRecord {
     /// corematrix' own version.
@@ -268,7 +269,7 @@ impl RunRecord {
     }
 
     /// The record without what differs from run to run of the same objects on the same kernels: times, and notes of kernels and
-    /// cells, which tell of retries. Two runs that found the same are equal then, to the byte.
+    /// cells, which mention retries. Two runs that found the same are equal then, to the byte.
     #[must_use]
     pub fn without_noise(&self) -> RunRecord {
         let mut record = self.clone();

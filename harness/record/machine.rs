@@ -77,7 +77,7 @@ impl MachineSettings {
         *self == MachineSettings::default()
     }
 
-    /// These settings, and those of `general` where these say nothing. The profiles of both count; these come last.
+    /// These settings, and those of `general` where these set nothing. The profiles of both count; these come last.
     #[must_use]
     pub fn over(&self, general: &MachineSettings) -> MachineSettings {
         let mut profiles = general.profiles.clone();

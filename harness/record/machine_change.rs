@@ -159,7 +159,7 @@ mod tests {
             .map(|change| format!("{} {} {}", change.kernel, change.program, change.what))
             .collect();
         assert_eq!(changes, ["0 p loaded -> map creation failed", "1 q loaded, but interpreted instead of compiled"]);
-        // What no one judged says nothing.
+        // What was not judged does not count.
         record.cells[2].programs[0].verdict = Verdict::HarnessLimit;
         assert_eq!(record.machine_changes().len(), 1);
     }

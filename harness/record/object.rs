@@ -58,7 +58,7 @@ pub const COMMAND_SECTION: &str = "(command)";
 /// The section of a program that is none, but a test of a command that was run.
 pub const TEST_SECTION: &str = "(test)";
 
-/// The program that stands for the process of a command whose programs are tests, where no test tells how it ended.
+/// The program that stands for the process of a command whose programs are tests, where no test shows how it ended.
 pub const TEST_PROCESS: &str = "(process)";
 
 /// Stands in for the programs of an object that has none or cannot be read, so that the object still gets a verdict.

@@ -1,4 +1,4 @@
-//! [`CellPrediction`]: what a kernel's types say of an object where no kernel was booted.
+//! [`CellPrediction`]: what BTF predicts for an object where no kernel was booted.
 
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +49,7 @@ pub enum PredictedOutcome {
     MissingTarget {
         /// Such as `vfs_read`.
         target: String,
-        /// What else is known of it, in words that go behind its name; without any a module may have it.
+        /// What else is known about it, in words that go behind its name; without any a module may have it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
     },
@@ -106,7 +106,7 @@ impl PredictedOutcome {
         }
     }
 
-    /// Whether types say that the program will not load.
+    /// Whether BTF predicts that the program does not load.
     pub fn is_failure(&self) -> bool {
         !matches!(
             self,
@@ -166,7 +166,7 @@ fn and_more(names: usize) -> String {
 }
 
 impl RunRecord {
-    /// What types say of a program on a kernel that was not booted. All as indexes.
+    /// What BTF predicts for a program on a kernel that was not booted. All as indexes.
     pub fn predicted(&self, object: usize, kernel: usize, program: usize) -> Option<&PredictedOutcome> {
         self.cell(object, kernel).prediction.as_ref()?.programs.get(program)
     }

@@ -148,7 +148,7 @@ pub enum Need {
 }
 
 impl Need {
-    /// Whether it tells with what something loads.
+    /// Whether it shows with which privileges something loads.
     pub fn is_known(&self) -> bool {
         !matches!(self, Need::FailsAsRoot | Need::Unknown(_))
     }

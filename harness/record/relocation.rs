@@ -40,11 +40,11 @@ pub struct CoreRelocation {
 pub struct RelocationRecord {
     /// The relocation itself, as an index into the object's list.
     pub relocation: usize,
-    /// What is asked, in libbpf's words: `struct task_struct.__state (0:1 @ offset 24)`. Empty if libbpf never said.
+    /// What it asks for, in libbpf's words: `struct task_struct.__state (0:1 @ offset 24)`. Empty if libbpf never said.
     pub local: String,
     /// What the kernel offered, in the order libbpf tried it.
     pub candidates: Vec<Candidate>,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: RelocationOutcome,
     /// Where the verifier meets the instruction: subprograms are appended to each program that calls them.
     pub verifier_insns: Vec<VerifierPlace>,
@@ -66,7 +66,7 @@ pub struct Candidate {
     pub matching: bool,
 }
 
-/// What came of a relocation.
+/// The outcome of a relocation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "result", rename_all = "snake_case")]

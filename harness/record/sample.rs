@@ -90,7 +90,7 @@ pub fn assemble(
             cells.push(CellRecord {
                 kernel: kernel.name.clone(),
                 object: object.name.clone(),
-                whole: Some(WholeLoad { prepared: true, reason: None, left_out: Vec::new() }),
+                whole: Some(WholeLoad { prepared: true, reason: None, left_out: Vec::new(), expected: None }),
                 programs: programs.collect(),
                 relocations: Vec::new(),
                 dangers: Vec::new(),
@@ -241,6 +241,7 @@ pub fn record() -> RunRecord {
         prepared: false,
         reason: Some("map `events`: type 27 is not supported".to_owned()),
         left_out: Vec::new(),
+        expected: None,
     };
     record.cells[4 + 3].whole = Some(whole);
     record.notices.push(format!("odd notice {NASTY}"));
@@ -260,7 +261,7 @@ pub fn record() -> RunRecord {
     record
 }
 
-/// The same, with predictions from types where the first kernel is unavailable.
+/// The same, with predictions from BTF where the first kernel is unavailable.
 pub fn predicted() -> RunRecord {
     let mut record = record();
     let KernelState::Unavailable { reason, hint } = record.kernels[0].state.clone() else { return record };

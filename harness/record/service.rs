@@ -85,21 +85,24 @@ impl RunRecord {
         })
     }
 
-    /// Whether it is accepted that an object does not load as a whole on a kernel: the programs that fail are excused, or the
-    /// maps that are left out have alternatives.
-    pub fn excuses_whole(&self, object: usize, kernel: usize) -> bool {
+    /// Why it is accepted that an object does not load as a whole on a kernel: it is expected, the programs that fail are excused, or
+    /// the maps that are left out have alternatives. `None` if it is not accepted, and for an object that loads as a whole.
+    pub fn whole_excuse(&self, object: usize, kernel: usize) -> Option<String> {
         let cell = self.cell(object, kernel);
-        let mut fails = (0..cell.programs.len()).filter(|&program| failed(&cell.programs[program])).peekable();
-        if fails.peek().is_some() {
-            return fails.all(|program| self.excuse(object, kernel, program).is_some());
+        let whole = cell.failed_whole()?;
+        if let Some(reason) = &whole.expected {
+            return Some(format!("expected: {reason}"));
         }
-        let left_out = cell.whole.as_ref().map(|whole| &whole.left_out[..]).unwrap_or_default();
+        let fails = (0..cell.programs.len()).filter(|&program| failed(&cell.programs[program]));
+        let fails: Vec<usize> = fails.collect();
+        if !fails.is_empty() {
+            return first_of_all(fails.into_iter().map(|program| self.excuse(object, kernel, program)));
+        }
         let name = &self.objects[object].name;
-        let excused = |map: &String| {
+        first_of_all(whole.left_out.iter().map(|map| {
             let is_it = |member: &Alternative| member.object == *name && member.name.as_ref() == Some(map);
-            self.by_alternative(AlternativeKind::Maps, name, kernel, is_it).is_some()
-        };
-        !left_out.is_empty() && left_out.iter().all(excused)
+            self.by_alternative(AlternativeKind::Maps, name, kernel, is_it)
+        }))
     }
 
     /// As [`RunRecord::excuse`], without what other objects do, and also for what can never attach.
@@ -207,11 +210,17 @@ impl AlternativesRecord {
     }
 }
 
+/// The first excuse, if there is one for each.
+fn first_of_all(excuses: impl Iterator<Item = Option<String>>) -> Option<String> {
+    let all: Option<Vec<String>> = excuses.collect();
+    all?.into_iter().next()
+}
+
 fn judged(program: &ProgramRecord) -> Option<bool> {
     (program.verdict.blame() != Blame::Harness).then(|| program.verdict.is_pass())
 }
 
-/// Whether a program failed for want of a map.
+/// Whether a program failed because a map is missing.
 fn is_about(program: &ProgramRecord, map: &str) -> bool {
     let is_word = |text: &str| text.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == map);
     let evidence = program.evidence.as_ref();
@@ -333,8 +342,9 @@ mod tests {
         record.alternatives = vec![group(AlternativeKind::Programs, [member("a", "fast"), member("b", "only")])];
         assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`b/only` works instead (g)"));
         record.alternatives = vec![group(AlternativeKind::Maps, [member("a", "events"), member("b", "events")])];
-        record.cells[4].whole = Some(WholeLoad { prepared: true, reason: None, left_out: Vec::new() });
-        record.cells[0].whole = Some(WholeLoad { prepared: false, reason: None, left_out: vec!["events".to_owned()] });
+        record.cells[4].whole = Some(WholeLoad { prepared: true, reason: None, left_out: Vec::new(), expected: None });
+        record.cells[0].whole =
+            Some(WholeLoad { prepared: false, reason: None, left_out: vec!["events".to_owned()], expected: None });
         assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`b/events` works instead (g)"));
     }
 
@@ -342,15 +352,16 @@ mod tests {
     fn maps_excuse_their_programs_and_the_whole_object() {
         let mut record = record();
         let left_out = vec!["events".to_owned()];
-        record.cells[0].whole = Some(WholeLoad { prepared: false, reason: None, left_out: left_out.clone() });
-        assert!(!record.excuses_whole(0, 0) && record.excuse(0, 0, 0).is_none());
+        record.cells[0].whole =
+            Some(WholeLoad { prepared: false, reason: None, left_out: left_out.clone(), expected: None });
+        assert!(record.whole_excuse(0, 0).is_none() && record.excuse(0, 0, 0).is_none());
         record.alternatives = vec![group(AlternativeKind::Maps, [member("a", "events"), member("a", "more_events")])];
         assert_eq!(record.service(&record.alternatives[0], 0), Service::By(1));
         assert_eq!(record.excuse(0, 0, 0).as_deref(), Some("`more_events` works instead (g)"));
-        assert!(record.excuses_whole(0, 0));
+        assert_eq!(record.whole_excuse(0, 0).as_deref(), Some("`more_events` works instead (g)"));
         // Every program loads without the map.
-        record.cells[1].whole = Some(WholeLoad { prepared: false, reason: None, left_out });
+        record.cells[1].whole = Some(WholeLoad { prepared: false, reason: None, left_out, expected: None });
         record.cells[1].programs[1].verdict = Verdict::Loaded;
-        assert!(record.excuses_whole(0, 1) && !record.excuses_whole(0, 2));
+        assert!(record.whole_excuse(0, 1).is_some() && record.whole_excuse(0, 2).is_none());
     }
 }

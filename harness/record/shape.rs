@@ -34,13 +34,20 @@ impl RunRecord {
     /// The object that `object` is a shape of, or the same with another loader, or itself; by index.
     pub fn base(&self, object: usize) -> usize {
         let of = self.objects[object].base_name();
-        let is_base = |one: &ObjectRecord| one.shape.is_none() && one.beside.is_none() && one.name == of;
-        self.objects.iter().position(is_base).unwrap_or(object)
+        self.objects.iter().position(|one| is_base(one) && one.name == of).unwrap_or(object)
     }
 
     /// The object, all its shapes, and the same with other loaders, the object first; by index. The same for each of them.
     pub fn family(&self, object: usize) -> Vec<usize> {
         let base = self.base(object);
-        (0..self.objects.len()).filter(|&other| self.base(other) == base).collect()
+        let of = &self.objects[base];
+        // Where the object itself is not in the run, each of its shapes stands alone.
+        let belongs = |other: &usize| *other == base || is_base(of) && self.objects[*other].base_name() == of.name;
+        (0..self.objects.len()).filter(belongs).collect()
     }
+}
+
+/// Whether an object is no shape of another, nor the same with another loader.
+fn is_base(object: &ObjectRecord) -> bool {
+    object.shape.is_none() && object.beside.is_none()
 }

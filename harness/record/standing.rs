@@ -3,7 +3,16 @@
 use super::{CellRecord, KernelRecord, KernelState, RunRecord, WholeLoad};
 
 impl KernelRecord {
-    /// Whether it is unavailable and the matrix may do without it, so that nothing on it counts. What types predict proves nothing,
+    /// Its release, as far as it is known: that of its image, or else of the types that predict.
+    pub fn release(&self) -> Option<&str> {
+        match (&self.identity, &self.state) {
+            (Some(identity), _) => Some(&identity.release),
+            (None, KernelState::Predicted { release, .. }) => Some(release),
+            (None, _) => None,
+        }
+    }
+
+    /// Whether it is unavailable and the matrix may go on without it, so that nothing on it counts. What BTF predicts proves nothing,
     /// so it never counts either; but a kernel that has to be booted is missing all the same.
     pub fn is_done_without(&self) -> bool {
         match &self.state {
@@ -35,7 +44,7 @@ impl RunRecord {
 
     /// How an object was loaded as a whole on a kernel, if that failed and nothing excuses it.
     pub fn fails_whole(&self, object: usize, kernel: usize) -> Option<&WholeLoad> {
-        self.cell(object, kernel).failed_whole().filter(|_| !self.excuses_whole(object, kernel))
+        self.cell(object, kernel).failed_whole().filter(|_| self.whole_excuse(object, kernel).is_none())
     }
 
     /// Whether a cell failed and nothing excuses that, so that someone has to look into it.
@@ -61,7 +70,7 @@ mod tests {
         });
         assert!(record.fails(0, 0, 0) && !record.fails(0, 0, 1) && !record.fails(0, 1, 0) && !record.fails(0, 0, 9));
         assert!(record.is_red(0, 0) && !record.is_red(0, 1));
-        record.cells[1].whole = Some(WholeLoad { prepared: false, reason: None, left_out: Vec::new() });
+        record.cells[1].whole = Some(WholeLoad { prepared: false, reason: None, left_out: Vec::new(), expected: None });
         assert!(record.is_red(0, 1) && record.fails_whole(0, 1).is_some());
         let what = crate::Alternative { object: "a".to_owned(), name: Some("first".to_owned()) };
         record.optional.push(OptionalRecord { what, reason: "new".to_owned() });

@@ -181,7 +181,7 @@ impl Verdict {
         !self.is_pass() && !matches!(self, Verdict::NotRun | Verdict::Skipped)
     }
 
-    /// Whether the verifier accepted the program, whatever came then.
+    /// Whether the verifier accepted the program, regardless of what followed.
     pub fn was_loaded(self) -> bool {
         matches!(self, Verdict::Loaded | Verdict::AttachFailed | Verdict::RunFailed)
     }

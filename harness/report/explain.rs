@@ -69,7 +69,7 @@ pub fn render(facts: &CellFacts<'_>, programs: &[usize], width: usize) -> String
             Verdict::NotRun => vec![not_run(facts, program, width)],
             _ => failed(facts, program, width),
         };
-        // Programs of one object often fail for one reason: telling its story once is enough.
+        // Programs of one object often fail for one reason: explaining it once is enough.
         parts.retain(|part| part.contains(&heading(facts, program)) || !advised.contains(part));
         advised.extend(parts.iter().cloned());
         blocks.push(parts.join("\n"));
@@ -96,7 +96,7 @@ pub fn hints(facts: &CellFacts<'_>, program: &ProgramRecord) -> Vec<String> {
     let asked = facts.cell().relocation_in_question(facts.object(), program);
     let asks_loader = || advice::asks_loader(facts, program, asked);
     let mut hints = loader_hint::loader_hint(facts, program, &asks_loader);
-    // What libbpf is asked for is of no use to another loader.
+    // Advice for libbpf is of no use to another loader.
     if hints.is_empty() {
         hints = map_hint::map_hint(facts, program);
     }

@@ -5,6 +5,7 @@ mod headroom;
 mod kernels;
 mod loaders;
 mod modules;
+mod not_whole;
 mod predictions;
 
 use std::path::Path;
@@ -151,7 +152,7 @@ pub fn findings(record: &RunRecord) -> Vec<Finding> {
     let shown = shown_kernels(record);
     let mut found = Vec::new();
     for o in 0..record.objects.len() {
-        found.extend(of_object(record, &shown, o));
+        found.extend(not_whole::of_object(record, &shown, o));
         found.extend(of_programs(record, &shown, o));
         found.extend(of_dangers(record, &shown, o));
         found.extend(headroom::of_headroom(record, &shown, o));
@@ -165,40 +166,6 @@ pub fn findings(record: &RunRecord) -> Vec<Finding> {
     reused::tell(record, &mut found);
     found.sort_by_key(|finding| finding.level);
     found
-}
-
-fn of_object(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
-    let finding = |story: String, kernels: Vec<usize>| Finding {
-        level: FindingLevel::Error,
-        kind: FindingKind::Object,
-        object: Some(o),
-        programs: Vec::new(),
-        kernels,
-        subject: None,
-        story: one_line(&story),
-        place: None,
-    };
-    if let Some(reason) = &record.objects[o].broken {
-        return vec![finding(format!("the object cannot be read: {reason}"), shown.to_vec())];
-    }
-    let mut reasons: Vec<(&str, Vec<usize>)> = Vec::new();
-    for &k in shown {
-        let cell = record.cell(o, k);
-        let whole = record.fails_whole(o, k);
-        let Some(whole) = whole.filter(|_| cell.programs.iter().all(|program| program.verdict.is_pass())) else {
-            continue;
-        };
-        let reason = whole.reason.as_deref().unwrap_or("no reason was recorded");
-        match reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, affected)) => affected.push(k),
-            None => reasons.push((reason, vec![k])),
-        }
-    }
-    let described = |(reason, affected): (&str, Vec<usize>)| {
-        let on = kernels(record, shown, &affected);
-        finding(format!("each program loads, but not the object as a whole {on}: {reason}"), affected)
-    };
-    reasons.into_iter().map(described).collect()
 }
 
 /// Programs that failed alike at one place.
@@ -311,7 +278,7 @@ fn finding_of(record: &RunRecord, shown: &[usize], o: usize, group: Group<'_>) -
 fn of_dangers(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     for &k in shown {
-        // What fails elsewhere is a finding of its own there.
+        // What fails elsewhere is a separate finding there.
         for danger in record.cell(o, k).dangers.iter().filter(|danger| danger.difference.is_wrong_here()) {
             let place = danger.source.as_ref().map(SourceLocation::of_relocation);
             let finding = Finding {

@@ -1,4 +1,4 @@
-//! [`Format`]: the renderings of a record, each from the record alone and a file of its own.
+//! [`Format`]: the renderings of a record, each from the record alone and a separate file.
 
 use std::io;
 use std::path::Path;
@@ -128,6 +128,10 @@ impl Format {
     /// # Errors
     /// [`ReportError::Write`]; an older file of that name is then untouched.
     pub fn write(self, material: &Material<'_>, folder: &Path) -> Result<(), ReportError> {
-        Ok(whole_file::replace(&folder.join(self.file_name()), |out| out.write_all(&self.render(material)?))?)
+        Ok(whole_file::replace(&folder.join(self.file_name()), |out| match self {
+            // The record itself may be hundreds of megabytes.
+            Format::Json => json::write(material.record, out),
+            _ => out.write_all(&self.render(material)?),
+        })?)
     }
 }

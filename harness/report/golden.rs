@@ -192,7 +192,7 @@ fn no_more_annotations_than_are_shown() {
     let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("::error ")).collect();
     assert_eq!(errors.len(), 10);
     assert!(errors[9].ends_with("more of this kind are in the report"), "{}", errors[9]);
-    // Nothing in a record can begin a line of its own.
+    // Nothing in a record can begin a separate line.
     assert!(rendered(&hostile(), Format::Github).lines().all(|line| line.starts_with("::")));
 }
 

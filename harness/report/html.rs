@@ -1,6 +1,6 @@
 //! [`render`]: one page for a browser that needs nothing else: no network, no server, no other file.
 //!
-//! The page's words and looks are in `html/`. Everything that comes from the record travels as JSON and reaches the page as text
+//! The page's words and looks are in `html/`. Everything that comes from the record travels as packed JSON and reaches the page as text
 //! only, so that no name can become markup.
 
 mod alternatives;
@@ -12,7 +12,12 @@ mod machines;
 mod privileges;
 mod shared;
 
-use std::io;
+use std::io::{self, BufWriter};
+
+use base64::engine::general_purpose::STANDARD;
+use base64::write::EncoderStringWriter;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use super::Material;
 use super::summary::{RunAnswer, Summary};
@@ -34,6 +39,9 @@ const SCRIPT: [&str; 10] = [
     include_str!("html/main.js"),
 ];
 
+/// How hard to pack. More makes a page of 20,000 cells a tenth smaller, and takes twice the time.
+const PACKED: u32 = 4;
+
 /// The page.
 ///
 /// # Errors
@@ -46,8 +54,8 @@ pub fn render(material: &Material<'_>) -> io::Result<String> {
         RunAnswer::NotProven => ("?", "unproven"),
     };
     let details: String = summary.details.iter().map(|detail| format!("<li>{}</li>", with_code(detail))).collect();
-    let json = serde_json::to_string(&data::data(material))?;
-    let mut page = String::with_capacity(json.len() + 100_000);
+    let data = packed(&data::data(material))?;
+    let mut page = String::with_capacity(data.len() + 100_000);
     // Piece by piece and never twice over the same text: what is put in is not searched for marks again.
     for piece in PAGE.split("{{") {
         let Some((name, rest)) = piece.split_once("}}") else {
@@ -57,7 +65,7 @@ pub fn render(material: &Material<'_>) -> io::Result<String> {
         match name {
             "style" => STYLE.iter().for_each(|part| page += part),
             "script" => SCRIPT.iter().for_each(|part| page += part),
-            "data" => page += &embedded(&json),
+            "data" => page += &data,
             "sentence" => page += &escaped(&summary.sentence),
             "details" => page += &details,
             "sign" => page += sign,
@@ -69,9 +77,12 @@ pub fn render(material: &Material<'_>) -> io::Result<String> {
     Ok(page)
 }
 
-/// JSON that cannot end the element it stands in, nor begin a comment there.
-fn embedded(json: &str) -> String {
-    json.replace('<', "\\u003c")
+/// JSON by gzip and base64: what thousands of cells have in common takes room once, and nothing in it can end the element it stands in.
+fn packed(data: &data::Data) -> io::Result<String> {
+    let packer = GzEncoder::new(EncoderStringWriter::new(&STANDARD), Compression::new(PACKED));
+    let mut out = BufWriter::with_capacity(1 << 16, packer);
+    serde_json::to_writer(&mut out, data)?;
+    Ok(out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?.into_inner())
 }
 
 fn escaped(text: &str) -> String {
@@ -96,3 +107,5 @@ mod browser;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::data_of;

@@ -45,7 +45,7 @@ pub enum Line<'a> {
     Kernel(&'a KernelRecord),
     /// One object.
     Object(&'a ObjectRecord),
-    /// One kernel x object. Its `programs` is empty: they follow as lines of their own.
+    /// One kernel x object. Its `programs` is empty: they follow as separate lines.
     Cell(Box<CellRecord>),
     /// What became of one program on one kernel.
     Result {

@@ -1,8 +1,8 @@
 //! `junit.xml`: the record for continuous integration. A suite for each kernel, a case for each program.
 //!
 //! What needs someone to act must be red, and nothing may be missing: a kernel that could not be used and an object that
-//! cannot be read have a case of their own. With the gate's decisions a case is red where the gate is, and what the gate excuses is
-//! skipped with its reason; what it decided of more than one program stands in a suite of its own.
+//! cannot be read have a separate case. With the gate's decisions a case is red where the gate is, and what the gate excuses is
+//! skipped with its reason; what it decided of more than one program stands in a separate suite.
 
 mod gated;
 

@@ -126,7 +126,11 @@ pub fn render(record: &RunRecord, sources: &SourceRoot) -> String {
         FindingKind::Reused,
     ];
     let is_allowed = |finding: &Finding| {
-        let is_failure = matches!(finding.kind, FindingKind::Program(verdict, _) if verdict.is_failure());
+        let is_failure = match finding.kind {
+            FindingKind::Program(verdict, _) => verdict.is_failure(),
+            FindingKind::Object => true,
+            _ => false,
+        };
         is_failure && finding.level > FindingLevel::Error
     };
     let allowed = listed(&is_allowed);
@@ -196,6 +200,9 @@ fn cell(record: &RunRecord, o: usize, k: usize) -> String {
         () if total > 0 && loaded == total && whole => "✅",
         () if allowed > 0 && loaded + allowed == total => {
             return format!("✅ {loaded}/{total}, {allowed} allowed to fail");
+        }
+        () if total > 0 && loaded == total && record.whole_excuse(o, k).is_some() => {
+            return format!("✅ {loaded}/{total}, allowed to fail as a whole");
         }
         () if total > 0 && loaded == total => "❌ not whole",
         () if cell.programs.iter().all(|program| program.verdict == Verdict::NotRun) => return "– not run".to_owned(),

@@ -7,7 +7,7 @@ use tabled::settings::{Alignment, Modify, Padding, Style};
 use super::text::one_line;
 use crate::compare::{ObjectGrid, ProgramFigures};
 
-/// Columns that are of use; a shorter name comes of cutting its middle.
+/// Columns that are of use; a shorter name is made by cutting its middle.
 const LONGEST_NAME: usize = 32;
 
 /// A line for each program, with the kernels that load it and the most instructions that a verifier walked through.

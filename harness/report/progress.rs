@@ -4,6 +4,9 @@
 //! a CI log, each step is a plain line. Nothing here decides anything: events in any order, or lost ones, only make the
 //! view less exact.
 
+mod excuses;
+mod totals;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -12,8 +15,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::text::one_line;
 use crate::event::Event;
-use crate::record::KernelState;
-use crate::record::Verdict;
+use crate::gate::Expectations;
+use crate::record::{KernelRecord, KernelState, ObjectRecord, RunRecord, Verdict};
+use excuses::Excuses;
+use totals::Totals;
 
 /// How often a kernel's spinner turns, to show that corematrix is alive.
 const TICK: Duration = Duration::from_millis(250);
@@ -26,6 +31,7 @@ const LONG: Duration = Duration::from_secs(5);
 pub struct Progress {
     kernels: Vec<KernelLine>,
     objects: Vec<ObjectView>,
+    excuses: Excuses,
     screen: Screen,
 }
 
@@ -42,9 +48,9 @@ struct KernelLine {
     current: BTreeMap<(usize, usize), Verdict>,
     /// Whether it was said that guests are restored.
     restored: bool,
-    loaded: usize,
-    failed: usize,
-    not_run: usize,
+    totals: Totals,
+    /// Its failures, by object and program, excused ones too.
+    failures: Vec<(usize, usize)>,
     /// Whether it was said that the kernel is out of the run.
     is_out: bool,
     /// Its line on the terminal while there is something to say.
@@ -80,49 +86,42 @@ enum Screen {
 }
 
 impl Progress {
-    /// A view of a run of `object_names` on `kernel_names`, both in plan order; `programs_per_object` goes with
-    /// `object_names`. `is_terminal` says whether stderr is one.
-    pub fn new(
-        kernel_names: &[String],
-        object_names: &[String],
-        programs_per_object: &[usize],
-        is_terminal: bool,
-    ) -> Self {
+    /// A view of a run that is `planned`; failures that are expected count apart. `is_terminal` says whether stderr is one.
+    pub fn new(planned: RunRecord, expectations: Expectations, is_terminal: bool) -> Self {
         let screen = match is_terminal {
             true => Screen::Terminal(MultiProgress::with_draw_target(ProgressDrawTarget::stderr())),
             false => Screen::Lines(Box::new(std::io::stderr())),
         };
-        Progress::on_screen(kernel_names, object_names, programs_per_object, screen)
+        Progress::on_screen(planned, expectations, screen)
     }
 
-    fn on_screen(kernels: &[String], objects: &[String], programs: &[usize], screen: Screen) -> Self {
-        let kernel = |name: &String| KernelLine {
-            name: one_line(name),
+    fn on_screen(planned: RunRecord, expectations: Expectations, screen: Screen) -> Self {
+        let kernel = |kernel: &KernelRecord| KernelLine {
+            name: one_line(&kernel.name),
             doing: String::new(),
             since: Instant::now(),
             steps: BTreeMap::new(),
             cells_done: 0,
             current: BTreeMap::new(),
             restored: false,
-            loaded: 0,
-            failed: 0,
-            not_run: 0,
+            totals: Totals::default(),
+            failures: Vec::new(),
             is_out: false,
             bar: None,
         };
-        let object = |(index, name): (usize, &String)| ObjectView {
-            name: one_line(name),
-            programs: programs.get(index).copied().unwrap_or(0),
-        };
+        let object =
+            |object: &ObjectRecord| ObjectView { name: one_line(&object.name), programs: object.programs.len() };
         Progress {
-            kernels: kernels.iter().map(kernel).collect(),
-            objects: objects.iter().enumerate().map(object).collect(),
+            kernels: planned.kernels.iter().map(kernel).collect(),
+            objects: planned.objects.iter().map(object).collect(),
+            excuses: Excuses::new(planned, expectations),
             screen,
         }
     }
 
     /// Shows `event`. Events that name a kernel or object outside the plan are passed over.
     pub fn on(&mut self, event: &Event) {
+        self.excuses.take(event);
         match event {
             Event::Fetching { kernel, step } => {
                 let step = one_line(step);
@@ -192,7 +191,8 @@ impl Progress {
             }
             Event::KernelDone { kernel } => {
                 if let Some(view) = self.kernels.get(*kernel).filter(|view| !view.is_out) {
-                    let totals = totals(view.loaded, view.failed, view.not_run);
+                    // An object that loaded later may excuse one that failed before.
+                    let totals = view.totals.excusing(self.excuses.count(*kernel, &view.failures));
                     self.remark(*kernel, &format!("done: {totals}"));
                 }
                 self.clear(*kernel);
@@ -254,17 +254,18 @@ impl Progress {
         let (verdicts, others) = std::mem::take(&mut view.current).into_iter().partition(|((of, _), _)| *of == object);
         view.current = others;
         let verdicts: BTreeMap<(usize, usize), Verdict> = verdicts;
-        let count = |wanted: fn(Verdict) -> bool| verdicts.values().filter(|verdict| wanted(**verdict)).count();
-        let (loaded, not_run) = (count(Verdict::is_pass), count(|verdict| verdict == Verdict::NotRun));
-        let failed = verdicts.len() - loaded - not_run;
+        let totals = Totals::of(verdicts.values().copied());
+        let is_failure = |verdict: Verdict| !verdict.is_pass() && verdict != Verdict::NotRun;
+        let failures = verdicts.iter().filter(|(_, verdict)| is_failure(**verdict));
+        let failures: Vec<(usize, usize)> = failures.map(|(place, _)| *place).collect();
+        let totals = totals.excusing(self.excuses.count(kernel, &failures));
         view.cells_done += 1;
-        view.loaded += loaded;
-        view.failed += failed;
-        view.not_run += not_run;
+        view.totals += totals;
+        view.failures.extend(failures);
         let when = observed.map_or_else(String::new, |when| format!(" (observed {when})"));
-        let line = format!("{}/{of_all} {name}: {}{when}", view.cells_done, totals(loaded, failed, not_run));
+        let line = format!("{}/{of_all} {name}: {totals}{when}", view.cells_done);
         // On a terminal only what went wrong is worth a line that stays.
-        match failed + not_run {
+        match totals.failed + totals.not_run {
             0 => self.line(kernel, &line),
             _ => self.remark(kernel, &line),
         }
@@ -277,7 +278,7 @@ impl Progress {
             if let Some(bar) = &view.bar
                 && now.saturating_duration_since(view.since) >= LONG
             {
-                let line = KernelLine::line(&view.doing, view.failed);
+                let line = KernelLine::line(&view.doing, view.totals.failed);
                 bar.set_message(format!("{line}, {} s", (now - view.since).as_secs()));
             }
             for step in view.steps.values_mut() {
@@ -351,7 +352,7 @@ impl Progress {
             bar.enable_steady_tick(TICK);
             bar
         });
-        bar.set_message(KernelLine::line(&view.doing, view.failed));
+        bar.set_message(KernelLine::line(&view.doing, view.totals.failed));
     }
 
     fn clear(&mut self, kernel: usize) {
@@ -365,14 +366,6 @@ impl Progress {
             }
         }
     }
-}
-
-/// `3 loaded, 1 failed, 2 not run`, without what is none; never empty.
-fn totals(loaded: usize, failed: usize, not_run: usize) -> String {
-    let parts = [(loaded, "loaded"), (failed, "failed"), (not_run, "not run")];
-    let counts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
-    let counts: Vec<String> = counts.collect();
-    if counts.is_empty() { "nothing loaded".to_owned() } else { counts.join(", ") }
 }
 
 #[cfg(test)]

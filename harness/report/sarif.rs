@@ -14,7 +14,7 @@ use crate::gate::{Decision, Excuse, GateReport, Rule, Weight};
 use crate::record::RunRecord;
 
 /// The findings as a SARIF log of one run. If the gate was asked, what it excuses is suppressed with the reason, and what is red and no
-/// finding is a result of its own. Paths in the repository are relative to its root, others are as the compiler saw
+/// finding is a separate result. Paths in the repository are relative to its root, others are as the compiler saw
 /// them; kernels that could not be used are notifications, since they are no result about the code.
 ///
 /// # Errors

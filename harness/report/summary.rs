@@ -79,6 +79,8 @@ impl Summary {
             record.objects[o].broken.is_some() || shown.iter().any(|&k| record.fails_whole(o, k).is_some())
         });
         let not_whole = not_whole.count();
+        let allowed_whole =
+            (0..record.objects.len()).filter(|&o| shown.iter().any(|&k| is_allowed_whole(record, o, k))).count();
         let needed_missing =
             record.kernels.iter().filter(|kernel| kernel.state != KernelState::Ready && !kernel.is_done_without());
         let needed_missing = needed_missing.count();
@@ -140,6 +142,11 @@ impl Summary {
         if excused > 0 {
             let verb = if excused == 1 { "fails" } else { "fail" };
             details.push(format!("{} {verb} where the suite allows it", counted(excused, "program")));
+        }
+        if allowed_whole > 0 {
+            let verb = if allowed_whole == 1 { "does" } else { "do" };
+            let objects = counted(allowed_whole, "object");
+            details.push(format!("{objects} {verb} not load as a whole where the suite allows it"));
         }
         if unjudged > 0 {
             details.push(format!("{} could not be judged on some kernel", counted(unjudged, noun)));
@@ -212,6 +219,12 @@ impl Summary {
         }
         Summary { answer, sentence, details }
     }
+}
+
+/// Whether each program of an object loads, and the object as a whole does not, and the suite allows that.
+fn is_allowed_whole(record: &RunRecord, o: usize, k: usize) -> bool {
+    let loads_one_by_one = record.cell(o, k).programs.iter().all(|program| program.verdict.is_pass());
+    loads_one_by_one && record.whole_excuse(o, k).is_some()
 }
 
 /// Programs that BTF shows will not load on some of these kernels.

@@ -63,7 +63,7 @@ impl fmt::Display for Fate {
 impl ReproComparison {
     /// Whether it is the same verdict for the same cause; one without a run is the same as itself.
     pub fn outcome(&self) -> ReproOutcome {
-        // A limit of the harness is the same everywhere, and a fault of it says nothing.
+        // A limit of the harness is the same everywhere, and a fault of it does not count.
         if self.here.verdict.blame() == Blame::Harness && self.here.verdict != Verdict::HarnessLimit {
             return ReproOutcome::Unjudged;
         }

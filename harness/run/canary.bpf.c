@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// What every kernel loads, and what none does. canary.rs puts other numbers in the place of these two.
+// What every kernel loads, and what none does. canary.rs puts other numbers instead of these two.
 // clang -O2 -target bpf -c harness/run/canary.bpf.c -o harness/run/canary.bpf.o && llvm-strip -g harness/run/canary.bpf.o
 #define SEC(name) __attribute__((section(name), used))
 

@@ -1,4 +1,4 @@
-//! [`run()`]: one object on one kernel, whatever happens to the guest on the way.
+//! [`run()`]: one object on one kernel, regardless of what happens to the guest on the way.
 
 mod close;
 mod loader;
@@ -43,7 +43,7 @@ const MOST_GIB: u32 = 64;
 /// The reason of a program of which a suite says `autoload = false`.
 const LEFT_OUT: &str = "its loader does not load it, according to the suite";
 
-/// What is known of a cell while it runs.
+/// What is known about a cell while it runs.
 struct Cell<'a> {
     object: usize,
     planned: &'a PlannedObject,
@@ -61,7 +61,7 @@ struct Cell<'a> {
     evidence: CellEvidence,
     coverage: CoverageEvidence,
     kernel_log: KernelLog,
-    /// What the kernel's types say of the object, read when the first program has its verdict.
+    /// What BTF predicts for the object, read when the first program has its verdict.
     prediction: OnceCell<Option<Prediction>>,
     /// What another loader than libbpf did.
     loader: loader::LoaderState,
@@ -75,7 +75,7 @@ struct Cell<'a> {
     machine: MachineRecord,
     /// Whether there was a guest.
     had_guest: bool,
-    /// What is known of the program in flight, should its full log take too long.
+    /// What is known about the program in flight, should its full log take too long.
     refused: Option<(ProgramOutcome, Vec<u8>)>,
     /// What became of each program, once it is known.
     results: Vec<Option<ProgramRecord>>,
@@ -254,7 +254,7 @@ impl Cell<'_> {
                 GuestMessage::Whole { prepared, warnings, left_out } => {
                     let reason = (!prepared).then(|| self.whole_failure(&warnings));
                     // Of several guests the first saw the object whole.
-                    self.whole.get_or_insert(WholeLoad { prepared, reason, left_out: Vec::new() });
+                    self.whole.get_or_insert(WholeLoad { prepared, reason, left_out: Vec::new(), expected: None });
                     self.leave_out(&left_out);
                 }
                 GuestMessage::OpenFailed { warnings, .. } => {

@@ -62,7 +62,7 @@ impl ObjectInputs {
             loading: _,
             loader,
             beside: _,
-            // What a guest is told, and sent.
+            // What a guest is sent.
             patches: _,
             programs_setup: _,
             reused: _,

@@ -1,4 +1,4 @@
-//! [`CellView`]: what is known of the kernel of a cell: what the store knows, and the modules that its guest has loaded.
+//! [`CellView`]: what is known about the kernel of a cell: what the store knows, and the modules that its guest has loaded.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::judge::{Elsewhere, KernelView};
 use crate::object::btf::Btf;
 use crate::store::types_of_module;
 
-/// What is known of the kernel of a cell.
+/// What is known about the kernel of a cell.
 #[derive(Clone, Copy)]
 pub(super) struct CellView<'v, 'a> {
     pub(super) stored: &'v StoredView<'a>,
@@ -88,7 +88,7 @@ impl KernelView for CellView<'_, '_> {
 
     fn modules_with(&self, name: &str) -> Vec<String> {
         let all = self.stored.modules_with(name);
-        // What one of them has that is loaded is not missing for want of a module.
+        // What one of them has that is loaded is not missing for lack of a module.
         if all.iter().any(|module| self.modules.has(module)) { Vec::new() } else { all }
     }
 

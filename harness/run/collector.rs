@@ -51,7 +51,7 @@ impl Collector {
         Ok(Collector { shared, saver: Some(saver) })
     }
 
-    /// Takes an event in. An error tells that an earlier change could not be saved; this one is taken in nevertheless.
+    /// Takes an event in. An error means that an earlier change could not be saved; this one is taken in nevertheless.
     pub fn take(&mut self, event: &Event) -> Result<(), WriteError> {
         let mut state = self.shared.lock();
         fold(&mut state.record, event);
@@ -70,7 +70,7 @@ impl Collector {
         }
     }
 
-    /// The record, with its end marked and what only the whole run can tell. It is not saved any more: that is up to the reports.
+    /// The record, with its end marked and what only the whole run can show. It is no longer saved: that is up to the reports.
     pub fn finish(mut self, finished: String, interrupted: bool) -> RunRecord {
         self.stop();
         let mut record = self.shared.lock().record.clone();

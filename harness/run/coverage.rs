@@ -43,7 +43,7 @@ impl CoverageEvidence {
         }
     }
 
-    /// Whether the verifier visited an instruction; `None` if that is not known of the program.
+    /// Whether the verifier visited an instruction; `None` if that is not known about the program.
     pub fn is_visited(&self, program: &str, insn: u32) -> Option<bool> {
         let byte = self.visited.get(program)?.get(insn as usize / 8)?;
         Some(byte >> (insn % 8) & 1 == 1)
@@ -78,7 +78,7 @@ impl CoverageEvidence {
             None => in_modules(&planned.analysis.guards, &proof, kernel),
         };
         for open in in_modules.iter().filter(|found| found.on_kernel.is_some()) {
-            // What this guest answered says nothing of the kernel.
+            // What this guest answered does not show anything about the kernel.
             if let Some(proof) = proof.guards.get_mut(open.guard) {
                 *proof = GuardProof { resolved: None, verified: [Liveness::Unknown; 2], executed: [false; 2] };
             }
@@ -88,7 +88,7 @@ impl CoverageEvidence {
 }
 
 /// The guards that found nothing where a module of the kernel has what they ask for, or where it may: one of another kernel has it, and
-/// nothing is known of the modules of this one.
+/// nothing is known about the modules of this one.
 fn in_modules(guards: &[GuardRecord], proof: &CellCoverage, kernel: &dyn KernelView) -> Vec<InModule> {
     let is_false = |(_, (guard, proof)): &(usize, (&GuardRecord, &GuardProof))| {
         let asks_presence = guard.kind.is_existence() || guard.kind == GuardKind::Ksym;
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(found.iter().map(|found| found.guard).collect::<Vec<_>>(), [0, 1, 2]);
         assert!(found.iter().all(|found| found.modules == ["xfs"]));
         assert!(in_modules(&guards, &proof(true), &kernel).is_empty());
-        // Where nothing is known of the kernel's modules, what another one has in a module is not known here.
+        // Where nothing is known about the kernel's modules, what another one has in a module is not known here.
         let elsewhere = &[("xfs_function", "xfs", "6.12")];
         let found = in_modules(&guards, &proof(false), &SampleKernel { elsewhere, ..SampleKernel::NOTHING });
         assert_eq!(found.len(), 1);

@@ -1,5 +1,5 @@
 //! [`of_cell`]: what is silently wrong in an object that a kernel has loaded; [`changed_arguments`]: what may be why one did not
-//! load; [`settle`]: what only the whole run can tell.
+//! load; [`settle`]: what only the whole run can show.
 
 use std::collections::BTreeMap;
 
@@ -96,7 +96,7 @@ pub(super) fn of_forms(planned: &PlannedObject, kernel: &dyn KernelView) -> Vec<
     programs.filter_map(danger).collect()
 }
 
-/// The symbols whose addresses the kernel does not show: libbpf takes the 0 that stands in their place.
+/// The symbols whose addresses the kernel does not show: libbpf takes the 0 that stands for them.
 pub(super) fn of_symbols(planned: &PlannedObject, externs: &[ExternRecord]) -> Vec<DangerRecord> {
     let users = planned.extern_users();
     let is_hidden = |one: &&ExternRecord| one.kind == "ksym" && one.resolved.as_deref() == Some("0x0");
@@ -138,7 +138,7 @@ pub(super) fn settle(record: &mut RunRecord) {
     for (object, cells) in objects {
         for cell in &mut *cells {
             let CellRecord { dangers, programs, .. } = cell;
-            // What was attached can be attached, whatever is known of the kernel.
+            // What was attached can be attached, regardless of what is known about the kernel.
             let counts = |danger: &DangerRecord, program: &ProgramRecord| {
                 let attached = program.attach.as_ref().is_some_and(|attach| attach.outcome == AttachOutcome::Attached);
                 program.verdict == Verdict::Loaded

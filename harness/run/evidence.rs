@@ -131,7 +131,7 @@ impl CellEvidence {
         &self.downgrades
     }
 
-    /// One record for each relocation that the object asks for. `programs` are the functions that are no subprograms; libbpf says nothing
+    /// One record for each relocation that the object asks for. `programs` are the functions that are no subprograms; libbpf logs nothing
     /// of the relocations of those that are left out.
     pub fn records(
         &self,

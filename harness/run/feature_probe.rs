@@ -15,7 +15,7 @@ use crate::protocol::{GuestMessage, HostMessage};
 use crate::store::{Store, StoreError, StoredKernel};
 use crate::vm::{GuestLink, GuestLoss, Machine};
 
-/// Functions that are made or kept for tracing, best first.
+/// Functions that are made or kept for tracing, most preferred first.
 const FUNCTIONS: [&str; 3] = ["bpf_fentry_test1", "vfs_read", "do_exit"];
 /// A hook as old as LSM programs.
 const HOOK: &str = "bpf_lsm_file_open";
@@ -89,7 +89,7 @@ pub(super) fn after_run(run: &RunContext<'_>, wanted: &ProbeRequests, events: &S
     });
 }
 
-/// Whether the store knows what is asked for.
+/// Whether the store knows what is requested.
 pub(super) fn knows(run: &RunContext<'_>, stored: &StoredKernel, helpers_of: &[String]) -> bool {
     run.store.probe(&stored.identity).is_some_and(|probe| probe.covers(Some(helpers_of)))
 }

@@ -44,7 +44,7 @@ impl KernelContext<'_> {
 /// Whether nothing is done with an object that would need more than its bytes, or that may outlive its loader.
 fn is_only_loaded(planned: &PlannedObject) -> bool {
     let PlannedObject {
-        // What is loaded, and what is known of it.
+        // What is loaded, and what is known about it.
         object: _,
         loaded: _,
         programs: _,

@@ -75,7 +75,7 @@ pub(super) fn info<'a>(object: &'a PlannedObject, program: &str) -> Option<&'a P
     inventory.programs.iter().find(|known| known.name == program)
 }
 
-/// Judges a program that was loaded by what a guest observed when it was to attach it, and by what is known of the kernel. That it
+/// Judges a program that was loaded by what a guest observed when it was to attach it, and by what is known about the kernel. That it
 /// was attached outweighs everything.
 pub(super) fn attached(
     program: Option<&ProgramInfo>,

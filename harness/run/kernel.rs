@@ -203,7 +203,7 @@ impl<'a> KernelContext<'a> {
         vm::config_notes(&self.stored).into_iter().chain(proof.facts.notes()).collect()
     }
 
-    /// Adds what the kernel lacks to the guest's notes. The first guest is asked what is active in it, unless the store knows.
+    /// Adds what the kernel lacks to the guest's notes. The first guest reports what is active in it, unless the store knows.
     fn proven(&self, mut machine: Machine, spec: &MachineSpec<'_>) -> Result<Machine, BootFailure> {
         if self.lacks.get().is_none() {
             let store = self.run.store;
@@ -247,11 +247,11 @@ impl<'a> KernelContext<'a> {
         let mut attempt = 1;
         loop {
             self.send(Event::Booting { kernel: self.index, attempt });
-            // The first try may have failed in silence; the second one shall tell more.
+            // The first try may have failed in silence; the second one shall log more.
             let spec = MachineSpec { talkative: attempt > 1, ..self.machine_spec(shape, &stop) };
             let booted = match purpose {
                 Purpose::Serve => Machine::boot(&spec).and_then(|machine| self.proven(machine, &spec)),
-                // What is active is asked of the first guest that is restored: looking costs the kernel memory, up to 11 MiB, which
+                // The first guest that is restored reports what is active: looking costs the kernel memory, up to 11 MiB, which
                 // would be in the snapshot.
                 Purpose::Save => Machine::boot_to_snapshot(&spec),
             };
@@ -276,7 +276,7 @@ impl<'a> KernelContext<'a> {
                 continue;
             }
             if *shape != self.standard {
-                // That says nothing about the kernel.
+                // That does not show anything about the kernel.
                 self.set_start(shape, Start::Never);
                 let wanted = shape.beside(&self.standard);
                 self.note(format!("no guest with {wanted} could be started: {}", failure.reason()));

@@ -284,7 +284,7 @@ fn refusal(load: &ModuleLoad) -> String {
     let errno = std::io::Error::from_raw_os_error(load.errno);
     // Of some refusals the kernel logs nothing, or nothing that a reader would understand.
     let meaning = match load.errno {
-        // A kernel that takes only signed modules says why it rejects one; of a wrong signature it says nothing.
+        // A kernel that takes only signed modules says why it rejects one; for a wrong signature it gives no reason.
         libc::EKEYREJECTED if load.words.is_empty() => "its signature is invalid, as if the module was changed: ",
         libc::EKEYREJECTED => "it accepts only modules signed with a trusted key: ",
         libc::ENOKEY => "it is not signed with a key that the kernel trusts: ",

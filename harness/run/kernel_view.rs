@@ -12,14 +12,14 @@ use crate::kernel_config::KernelConfig;
 use crate::object::btf::{Btf, Want};
 use crate::store::{ModuleIndex, Store, StoredKernel};
 
-/// Fetches what is not known of a kernel's modules; `None` if it is unavailable now.
+/// Fetches what is not known about a kernel's modules; `None` if it is unavailable now.
 type Learn<'a> = dyn Fn(&StoredKernel) -> Option<StoredKernel> + Send + Sync + 'a;
 
 /// What the store knows of a kernel. Everything is read once, when it is first asked for: most cells ask for nothing.
 pub(super) struct StoredView<'a> {
     stored: StoredKernel,
     store: &'a Store,
-    /// Fetches what is not known of the kernel's modules; `None` if it is unavailable now, and stays unknown.
+    /// Fetches what is not known about the kernel's modules; `None` if it is unavailable now, and stays unknown.
     learn: Box<Learn<'a>>,
     /// Set once something was unavailable that may be available another time.
     unlearned: OnceLock<()>,
@@ -47,7 +47,7 @@ impl<'a> StoredView<'a> {
         StoredView { stored, store, learn, unlearned, types, target, own, config, modules, known }
     }
 
-    /// That of a kernel of a run, which fetches what is not known of its modules.
+    /// That of a kernel of a run, which fetches what is not known about its modules.
     pub(super) fn of_run(run: &'a RunContext<'a>, kernel: usize, stored: StoredKernel, events: Sender<Event>) -> Self {
         let spec = &run.plan.kernels[kernel];
         StoredView::new(stored, run.store, move |stored| {
@@ -98,8 +98,8 @@ impl<'a> StoredView<'a> {
         self.own.get_or_init(read).as_ref()
     }
 
-    /// The kernel with what is known of its modules, which is fetched if need be. A package without modules, or one that cannot be read,
-    /// tells of none.
+    /// The kernel with what is known about its modules, which is fetched if need be. A package without modules, or one that cannot be read,
+    /// has none.
     fn modules(&self) -> &(StoredKernel, ModuleIndex) {
         self.modules.get_or_init(|| {
             let stored = (self.learn)(&self.stored).unwrap_or_else(|| {
@@ -130,7 +130,7 @@ impl<'a> StoredView<'a> {
         if found.is_empty() || self.has(name) { Vec::new() } else { found.into_iter().map(str::to_owned).collect() }
     }
 
-    /// Whether the kernel itself has a type or function of this name; false if no one can tell.
+    /// Whether the kernel itself has a type or function of this name; false if it is not known.
     fn has(&self, name: &str) -> bool {
         let kinds = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Function];
         self.own().is_some_and(|btf| kinds.into_iter().any(|want| btf.find(name, want).is_some()))
@@ -196,7 +196,7 @@ impl KernelView for StoredView<'_> {
     }
 
     fn knows_modules(&self) -> bool {
-        // A module without BTF among others that have some has no types to tell of.
+        // A module without BTF among others that have some has no types.
         self.modules().0.module_btf.is_some()
     }
 

@@ -75,7 +75,7 @@ pub struct RunContext<'a> {
     pub store: &'a Store,
     /// What exactly they are.
     pub lock: &'a LockFile,
-    /// Whether to do without the network.
+    /// Whether to use no network.
     pub offline: bool,
     /// What makes machines.
     pub tools: &'a Toolchain,
@@ -99,7 +99,7 @@ pub struct RunContext<'a> {
     pub logs: &'a Logs,
     /// Whether the user wants to stop.
     pub stop: &'a Stop,
-    /// The modules that guests load, whatever suites and the manifest say.
+    /// The modules that guests load, instead of those of suites and the manifest.
     pub modules: Option<&'a ModuleChoice>,
     /// What helps to look into guests.
     pub debug: DebugOptions,
@@ -250,7 +250,7 @@ fn run_cells<'s>(shared: &Arc<KernelContext<'s>>, scope: &Scope<'s>) {
     SharedStay::new(Session::new(Arc::clone(shared), first), together).run();
 }
 
-/// Gets a kernel of the plan from the store, telling what takes time.
+/// Gets a kernel of the plan from the store, reporting what takes time.
 pub fn fetch(run: &RunContext<'_>, kernel: usize, events: &Sender<Event>) -> Result<StoredKernel, StoreError> {
     let step = |step: String| {
         let _ = events.send(Event::Fetching { kernel, step });

@@ -1,4 +1,4 @@
-//! [`PredictedKernel`]: a kernel of the run that is not booted: its types say what they can of each object.
+//! [`PredictedKernel`]: a kernel of the run that is not booted: BTF predicts what it can for each object.
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;

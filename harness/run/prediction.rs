@@ -7,12 +7,12 @@ use crate::core_relo::{ObjectSide, Resolver, Target, TypeTable};
 use crate::plan::PlannedObject;
 use crate::record::{Cause, PredictedOutcome, ProgramRecord, RelocationOutcome, RelocationRecord};
 
-/// Marks the relocations that came to something else than the kernel's types say.
+/// Marks the relocations that came to something else than BTF predicts.
 ///
 /// What libbpf took from another module than those that the cell has loaded is not compared: the drivers of the guest's data channel have
 /// types, too.
 pub(super) fn compare(planned: &PlannedObject, kernel: CellView<'_, '_>, records: &mut [RelocationRecord]) {
-    // Another library has rules of its own, and so has libbpf in its place.
+    // Another library has rules of its own, and so has libbpf when it replaces one.
     if planned.loader.is_some() || records.is_empty() {
         return;
     }
@@ -46,7 +46,7 @@ fn mark(object: &[u8], target: &Target, records: &mut [RelocationRecord]) {
     }
 }
 
-/// Whether a program of this type came to something else than types say. Only what types decide is looked at: a program that resolves may
+/// Whether a program of this type came to something else than BTF predicts. Only what BTF decides is looked at: a program that resolves may
 /// fail for many a reason.
 pub(super) fn is_refuted(predicted: &PredictedOutcome, record: &ProgramRecord, prog_type: Option<&str>) -> bool {
     if record.verdict.was_loaded() {
@@ -57,7 +57,7 @@ pub(super) fn is_refuted(predicted: &PredictedOutcome, record: &ProgramRecord, p
     predicted.resolves() && (of_types || of_target)
 }
 
-/// Whether libbpf said what came of it.
+/// Whether libbpf said the outcome of it.
 fn is_answer(outcome: &RelocationOutcome) -> bool {
     use RelocationOutcome::{Ambiguous, Failed, NoMatch, Poisoned, Resolved};
     matches!(outcome, Resolved { .. } | NoMatch { .. } | Poisoned | Ambiguous { .. } | Failed { .. })

@@ -1,4 +1,4 @@
-//! [`ProbeRequests`]: whether a run has failures that kernels' features explain, so that guests are asked for them before they end.
+//! [`ProbeRequests`]: whether a run has failures that kernels' features explain, so that guests are requested them before they end.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use crate::record::Cause;
 use crate::store::{Snapshot, StoredKernel};
 use crate::vm::GuestShape;
 
-/// Shared by all kernels of a run: what one kernel lacks, the others are asked for.
+/// Shared by all kernels of a run: what one kernel lacks, the others are requested.
 #[derive(Debug, Default)]
 pub(super) struct ProbeRequests {
     helpers_of: Mutex<Option<BTreeSet<String>>>,
@@ -60,7 +60,7 @@ impl ProbeRequests {
         std::mem::take(&mut *self.restorable.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The program types whose helpers are asked for; `None` if nothing is.
+    /// The program types whose helpers are requested; `None` if nothing is.
     pub fn helpers_of(&self) -> Option<Vec<String>> {
         let wanted = self.helpers_of.lock().unwrap_or_else(PoisonError::into_inner);
         Some(wanted.as_ref()?.iter().cloned().collect())

@@ -13,7 +13,7 @@ use super::{Isolation, RunContext};
 use crate::checksum;
 use crate::event::{CellOutcome, Event};
 use crate::plan::{PlannedObject, Room};
-use crate::record::{CellRecord, Need, PrivilegesRecord, ProgramRecord, Verdict};
+use crate::record::{Cause, CellRecord, Need, PrivilegesRecord, ProgramRecord, Verdict};
 use crate::store::KeptCell;
 use crate::timestamp;
 use crate::vm::{self, GuestShape};
@@ -94,7 +94,7 @@ impl KernelContext<'_> {
         true
     }
 
-    /// What the store has of a cell. What was observed in a guest of its own is good enough for every run.
+    /// What the store has of a cell. What was observed in a guest of its own can be used by every run.
     fn kept_cell(&self, object: usize) -> Option<KeptCell> {
         let by = |isolation| self.run.store.kept_cell(&self.cell_key(object, isolation)?);
         by(Isolation::Cell).or_else(|| if self.may_share(object) { by(Isolation::Shared) } else { None })
@@ -172,6 +172,11 @@ fn is_kept(planned: &PlannedObject, programs: &[ProgramRecord], outcome: &CellOu
         | Verdict::UnsupportedType
         | Verdict::NotPermitted
         | Verdict::AttachFailed => true,
+        // The object's own affair: a value that its loader sets, or its type.
+        Verdict::HarnessLimit => {
+            let is_further = program.attach.is_some() || program.exercise.is_some();
+            !is_further && matches!(program.cause, Some(Cause::IncompleteMapDefinition | Cause::NeedsLoader))
+        }
         Verdict::NotRun => planned.loading.leaves_out(&program.name),
         // Whether something ran in time may be up to the machine.
         _ => false,

@@ -9,7 +9,7 @@ use super::subjects::Subjects;
 
 /// What all kernels of a run have in common.
 pub(super) struct RunScope {
-    /// What kernels are asked for at the end.
+    /// What kernels are requested at the end.
     pub(super) wanted: ProbeRequests,
     /// The run's objects for predictions.
     pub(super) subjects: Subjects,

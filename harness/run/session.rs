@@ -27,7 +27,7 @@ pub(super) struct Session<'a> {
     pub(super) run: &'a RunContext<'a>,
     pub(super) kernel: usize,
     pub(super) deadlines: Deadlines,
-    /// What kernels are asked for at the end.
+    /// What kernels are requested at the end.
     pub(super) wanted: &'a ProbeRequests,
     pub(super) shared: Arc<KernelContext<'a>>,
     machine: Option<Box<dyn GuestLink + Send>>,
@@ -44,9 +44,9 @@ pub(super) struct Session<'a> {
     extra: Option<Extra<'a>>,
     /// How many guests were started.
     guests: usize,
-    /// Whether the guest is still at work on a cell that no one waits for any more.
+    /// Whether the guest is still at work on a cell that is no longer waited for.
     is_busy: bool,
-    /// What came of a cell that is judged on trial.
+    /// The outcome of a cell that is judged on trial.
     trial: RefCell<Option<Trial>>,
 }
 
@@ -87,7 +87,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What the kernel's types say of an object; `None` if they or the object cannot be read.
+    /// What BTF predicts for an object; `None` if they or the object cannot be read.
     pub(super) fn predict(&self, object: usize, planned: &PlannedObject) -> Option<Prediction> {
         let target = self.view().target()?.into_owned();
         let types = PredictedTypes { target, names: ModuleNames::default() };
@@ -106,7 +106,7 @@ impl<'a> Session<'a> {
                 break;
             }
             if self.is_warm() {
-                // The next object gets a guest that has seen nothing. This one has nothing to say any more.
+                // The next object gets a guest that has seen nothing. Messages of this one are no longer read.
                 self.machine = None;
             }
         }
@@ -124,7 +124,7 @@ impl<'a> Session<'a> {
         Some(KernelTypes { name: &self.shared.spec.name, btf: self.view().types()?, booted: true, modules: None })
     }
 
-    /// What is known of the kernel as the cell has it.
+    /// What is known about the kernel as the cell has it.
     pub(super) fn view(&self) -> CellView<'_, 'a> {
         CellView { stored: self.shared.view(), modules: &self.modules }
     }
@@ -136,7 +136,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// From now on nothing that comes of the cell is reported or kept.
+    /// From now on no result of the cell is reported or kept.
     pub(super) fn begin_trial(&self) {
         *self.trial.borrow_mut() = Some(Trial::default());
     }
@@ -146,12 +146,12 @@ impl<'a> Session<'a> {
         self.trial.borrow().is_some()
     }
 
-    /// What came of the cell since the trial began.
+    /// The outcome of the cell since the trial began.
     pub(super) fn end_trial(&self) -> Trial {
         self.trial.borrow_mut().take().unwrap_or_default()
     }
 
-    /// Reports and keeps what came of a cell that was judged on trial.
+    /// Reports and keeps the outcome of a cell that was judged on trial.
     pub(super) fn accept(&self, trial: Trial) {
         trial.events.into_iter().for_each(|event| self.send(event));
         if let Some(Kept { object, programs, outcome }) = trial.kept {

@@ -2,7 +2,7 @@
 //!
 //! Of a restored guest the first object is judged as in a guest of its own. Before each further object the guest has to be as it was
 //! before the first one, or it is replaced. Every later object is on trial: only what passes may count, and only after the guest has given the right
-//! answers to a question that it cannot know ([`canary`]). Whatever fails, or is odd in any way, is judged again in a guest of its own. So
+//! answers to a question that it cannot know ([`canary`]). Anything that fails, or is odd in any way, is judged again in a guest of its own. So
 //! nothing is ever red for what another object has done.
 
 use std::collections::VecDeque;
@@ -71,7 +71,7 @@ pub(super) struct SharedStay<'a> {
     pristine: Option<GuestState>,
     /// Objects that the guest has seen.
     served: usize,
-    /// What came of objects in this guest, and is not reported yet.
+    /// The outcome of objects in this guest, and is not reported yet.
     held: Vec<(usize, Trial)>,
 }
 
@@ -112,7 +112,7 @@ impl<'a> SharedStay<'a> {
         self.in_own_guest(object)
     }
 
-    /// Judges an object in a guest that has seen others. Returns whether what came of it may count.
+    /// Judges an object in a guest that has seen others. Returns whether the outcome of it may count.
     fn on_trial(&mut self, object: usize) -> Result<bool, Ended> {
         let run = self.session.run;
         let planned = &run.plan.objects[object];

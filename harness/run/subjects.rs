@@ -40,7 +40,7 @@ impl Subjects {
         known.subject.get_or_init(read).as_ref().map_err(Clone::clone)
     }
 
-    /// What types say of an object, an index, on a kernel.
+    /// What BTF predicts for an object, an index, on a kernel.
     ///
     /// # Errors
     /// The object, or the BTF of its own, cannot be read; in words.

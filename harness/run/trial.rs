@@ -1,10 +1,10 @@
-//! [`Trial`]: what comes of a cell in a guest that has seen other objects. Nothing of it is reported before the guest has proven itself.
+//! [`Trial`]: the result of a cell in a guest that has seen other objects. Nothing of it is reported before the guest has proven itself.
 
 use crate::event::{CellOutcome, Event};
 use crate::plan::PlannedObject;
 use crate::record::{CellRecord, ProgramRecord};
 
-/// What came of a cell.
+/// The outcome of a cell.
 #[derive(Debug, Default)]
 pub(super) struct Trial {
     /// What is to be reported.
@@ -23,7 +23,7 @@ pub(super) struct Kept {
 }
 
 impl Trial {
-    /// Whether every program passed, and nothing at all is out of the ordinary. `cell` is the cell as it was planned. Whatever fails may
+    /// Whether every program passed, and nothing at all is out of the ordinary. `cell` is the cell as it was planned. What fails may
     /// fail for what another object has done.
     pub(super) fn is_sound(&self, planned: &PlannedObject, mut cell: CellRecord, accel: &str) -> bool {
         let Some(Kept { programs, outcome, .. }) = &self.kept else { return false };

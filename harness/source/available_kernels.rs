@@ -34,7 +34,7 @@ pub(super) struct Build {
 }
 
 impl Store {
-    /// The builds of a kernel that the first of its archives has that answers, oldest first, each as a kernel of its own. Fetches lists and
+    /// The builds of a kernel that the first of its archives has that answers, oldest first, each as a separate kernel. Fetches lists and
     /// nothing else.
     ///
     /// # Errors

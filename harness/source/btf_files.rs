@@ -111,7 +111,7 @@ impl Store {
         type_table(self.root(), path)
     }
 
-    /// The same, each time that they are asked for.
+    /// The same, each time that they are requested.
     pub fn type_source(&self, path: &Path) -> TypeSource {
         let (root, path) = (self.root().to_owned(), path.to_owned());
         TypeSource::new(move || type_table(&root, &path).ok())

@@ -1,6 +1,6 @@
 //! [`sha256_of`]: the SHA-256 of a file in a list of `sha256sum`, with tags or without, among sums of other kinds.
 
-/// The SHA-256 in lower-case hex, if the list has one of this name, in whatever directory.
+/// The SHA-256 in lower-case hex, if the list has one of this name, in any directory.
 pub(super) fn sha256_of(list: &str, name: &str) -> Option<String> {
     list.lines().find_map(|line| {
         let (sum, file) = match line.strip_prefix("SHA256 (") {

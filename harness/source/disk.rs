@@ -118,7 +118,7 @@ fn delivered(
     Ok(Delivery { what: request.what.clone(), source, image: file, config, modules, notes })
 }
 
-/// The file systems in a volume, none if nothing is known of it; for what cannot be read, the reason.
+/// The file systems in a volume, none if nothing is known about it; for what cannot be read, the reason.
 fn open(volume: &Volume) -> Result<Vec<Box<dyn FileSystem>>, String> {
     fn one<F: FileSystem + 'static>(
         kind: &str,

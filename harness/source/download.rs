@@ -18,13 +18,13 @@ use crate::process::{ChildGroup, ProcessError};
 use crate::source::unreachable::Unreachable;
 use crate::store::error::{IoContext, StoreError};
 
-/// How often a file is asked for before it counts as unavailable.
+/// How often a file is requested before it counts as unavailable.
 const ATTEMPTS: u32 = 5;
 /// Waited before the second attempt, and twice as long before each one after.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// No server is waited for longer than this, whatever it asks for.
+/// No server is waited for longer than this, even if it asks for more.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How often a long download tells how far it is.
+/// How often a long download reports its progress.
 const PROGRESS: Duration = Duration::from_secs(5);
 /// Between two looks at a running curl.
 const LOOK: Duration = Duration::from_millis(100);
@@ -56,7 +56,7 @@ pub(super) struct Download<'a> {
     pub sha256: Option<&'a str>,
     /// More bytes than this are refused.
     pub limit: u64,
-    /// What is known of its server.
+    /// What is known about its server.
     pub server: Unreachable,
     /// Called with what takes time.
     pub step: &'a dyn Fn(String),

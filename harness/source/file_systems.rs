@@ -24,7 +24,7 @@ use crate::store::kmod::{self, ModuleTree, Selection};
 
 /// The directory in a kernel's entry.
 const FOLDER: &str = "file-systems";
-/// The file in it that tells what is there.
+/// The file in it that lists what is there.
 const LIST: &str = "list.json";
 /// The modules, and what a kernel's config says where they are built in.
 const WANTED: [(&str, &str); 2] = [("fuse", "CONFIG_FUSE_FS=y"), ("overlay", "CONFIG_OVERLAY_FS=y")];
@@ -135,7 +135,7 @@ impl Store {
 }
 
 impl Request<'_> {
-    /// Unpacks the modules from the very build that is pinned; `None` if the mirror has no package with them any more.
+    /// Unpacks the modules from the very build that is pinned; `None` if the mirror has no package with them.
     fn unpack_file_systems(&self, wanted: &[&str], work: &Path) -> Result<Option<PathBuf>, StoreError> {
         let pinned = self.lock.kernel(self.name).map(|pinned| pinned.packages).unwrap_or_default();
         let Some(image) = pinned.first() else { return Ok(None) };
@@ -208,7 +208,7 @@ impl Request<'_> {
     }
 }
 
-/// Whether the image, the list of what is built in, and the modules are packages of their own.
+/// Whether the image, the list of what is built in, and the modules are separate packages.
 fn is_split(image: &LockedPackage) -> bool {
     image.name.starts_with("linux-binary-")
 }

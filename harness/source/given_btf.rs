@@ -93,7 +93,7 @@ pub(super) fn give_missing(kernel: &mut StoredKernel, what: &str, archive: &Path
     }
 }
 
-/// Who built a kernel, as far as its image tells.
+/// Who built a kernel, as far as its image shows it.
 pub(super) fn builder(kernel: &StoredKernel) -> Option<Distribution> {
     let image = kernel.boot_image.with_file_name("image");
     Distribution::of(&kernel.identity.release, &banner(&image).unwrap_or_default())

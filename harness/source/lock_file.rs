@@ -64,7 +64,7 @@ pub struct LockedPackage {
 pub struct LockedKernel {
     /// `apt`, `rpm`, `apk`, `pacman`, `disk`, `package`, `oci` or `mainline`.
     pub source: String,
-    /// What was asked for: the upstream version, the OCI image, or what tells the packages from others.
+    /// What was requested: the upstream version, the OCI image, or what distinguishes the packages from others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// The digest of an OCI image, in hex without `sha256:`.
@@ -100,7 +100,7 @@ struct Contents {
     builds: BTreeMap<String, Vec<String>>,
 }
 
-/// What a lock file calls an archive, by its address in the manifest: whatever the address has in it, the lock file does not tell.
+/// What a lock file calls an archive, by its address in the manifest: the lock file shows nothing of the address itself.
 pub(super) fn archive_mark(address: &str) -> String {
     checksum::of_bytes(address.trim_end_matches('/').as_bytes())[..12].to_owned()
 }
@@ -168,7 +168,7 @@ impl LockFile {
         self.contents().builds.get(asked).cloned()
     }
 
-    /// Pins which builds are meant by what was asked for. Kernels that no list has any more are pinned no longer.
+    /// Pins which builds are meant by what was asked for. Kernels that no list has are no longer pinned.
     ///
     /// # Errors
     /// [`StoreError::BadLock`], [`StoreError::Io`].
@@ -278,7 +278,7 @@ impl LockFile {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
-        // The directory itself is locked: the file is replaced by rename, and a lock file of its own would litter the
+        // The directory itself is locked: the file is replaced by rename, and a separate lock file would litter the
         // project.
         let guard = File::open(folder).during("open", folder)?;
         take_for_a_moment(&guard, FlockOperation::NonBlockingLockExclusive).during("lock", folder)?;

@@ -88,13 +88,13 @@ pub(super) fn kernel(request: &Request<'_>, asked: &Asked<'_>) -> Result<StoredK
     })
 }
 
-/// The newest version that the archive has of what is asked for.
+/// The newest version in the archive that matches the request.
 pub(super) fn newest_version(request: &Request<'_>, asked: &Asked<'_>) -> Result<String, StoreError> {
     let staging = Staging::new(&request.store.locks)?;
     Archive { request, base: asked.base(), work: staging.work() }.resolve(asked)
 }
 
-/// The versions that the archive has of what is asked for, oldest first.
+/// The versions in the archive that match the request, oldest first.
 pub(super) fn builds(request: &Request<'_>, asked: &Asked<'_>) -> Result<Vec<Build>, StoreError> {
     let staging = Staging::new(&request.store.locks)?;
     let versions = Archive { request, base: asked.base(), work: staging.work() }.versions(asked)?;
@@ -115,7 +115,7 @@ impl Asked<'_> {
         self.version.strip_suffix(ANY_POINT)
     }
 
-    /// Whether a version is what is asked for.
+    /// Whether a version matches the request.
     fn takes(&self, version: &str) -> bool {
         match self.series() {
             None => version == self.version,

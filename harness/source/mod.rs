@@ -61,7 +61,7 @@ impl Store {
     /// "downloading linux-image-6.1.0-50-cloud-amd64". Threads may call this at once, for the same kernel too.
     ///
     /// # Errors
-    /// See [`StoreError`]; [`StoreError::is_unavailable`] tells an unavailable kernel from other failures.
+    /// See [`StoreError`]; [`StoreError::is_unavailable`] distinguishes an unavailable kernel from other failures.
     pub fn kernel(
         &self,
         spec: &KernelSpec,
@@ -72,7 +72,7 @@ impl Store {
         self.fetch(spec, lock, (offline, false), step)
     }
 
-    /// Fetches and pins the newest kernel that `spec` may mean, whatever is pinned now. Archives of packages and the tags of
+    /// Fetches and pins the newest kernel that `spec` may mean, regardless of what is pinned now. Archives of packages and the tags of
     /// OCI images move on; other kernels are given as [`kernel`](Self::kernel) gives them.
     ///
     /// # Errors
@@ -132,7 +132,7 @@ impl Store {
         Ok(kernel)
     }
 
-    /// Why it is not known of which builds a kernel stands.
+    /// Why the builds of a kernel are not known.
     fn unknown_builds(&self, spec: &KernelSpec, lock: &LockFile, offline: bool, step: &dyn Fn(String)) -> StoreError {
         let what = format!("kernel `{}`", spec.name);
         if offline {

@@ -1,7 +1,7 @@
 //! [`Store::learn_modules`], [`Store::with_module_files`]: fetch the modules that a kernel came without.
 //!
-//! Where the modules are a package of their own, that is larger than the kernel and most runs need nothing of it: it is fetched when a
-//! verdict or a guest asks. What it tells is kept, and so are its files.
+//! Where the modules are a separate package, that is larger than the kernel and most runs need nothing of it: it is fetched when a
+//! verdict or a guest needs it. What it shows is kept, and so are its files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ const BUILT_IN: &str = "/modules.builtin";
 pub struct NoModuleFiles(pub String);
 
 impl Store {
-    /// The kernel with what its modules tell, which is fetched if the store does not have it and an archive of packages does. A kernel
+    /// The kernel with what its modules have, which is fetched if the store does not have it and an archive of packages does. A kernel
     /// whose modules are unavailable is given back as it is.
     ///
     /// # Errors
@@ -135,7 +135,7 @@ impl Store {
         }
     }
 
-    /// Keeps what the modules of a kernel tell, and their files. The caller holds the kernel's lock.
+    /// Keeps what the modules of a kernel have, and their files. The caller holds the kernel's lock.
     fn fetch_modules(
         &self,
         spec: &KernelSpec,
@@ -214,7 +214,7 @@ impl Store {
 }
 
 impl Request<'_> {
-    /// Unpacks all modules of the pinned build; `None` if the mirror has no package with them any more.
+    /// Unpacks all modules of the pinned build; `None` if the mirror has no package with them.
     fn unpack_modules(&self, pinned: &[LockedPackage], work: &Path) -> Result<Option<PathBuf>, StoreError> {
         let Some(image) = pinned.first() else { return Ok(None) };
         let Some((package, deb)) = self.modules_of(image, work)? else { return Ok(None) };

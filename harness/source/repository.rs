@@ -91,7 +91,7 @@ pub(super) fn builds(request: &Request<'_>, repository: &Repository) -> Result<V
     Ok(builds)
 }
 
-/// Unpacks all modules of the pinned build; `None` if no repository has a package with them any more.
+/// Unpacks all modules of the pinned build; `None` if no repository has a package with them.
 pub(super) fn unpack_modules(
     request: &Request<'_>,
     repository: &Repository,

@@ -1,4 +1,4 @@
-//! [`Request`]: a kernel or package that is asked of the store, and what every source does alike.
+//! [`Request`]: a kernel or package that is requested from the store, and what every source does alike.
 
 use crate::manifest::{Archive, KernelSpec, Source};
 use crate::record::KernelIdentity;
@@ -20,7 +20,7 @@ use crate::store::StoredKernel;
 use crate::store::entry::{Delivery, Staging};
 use crate::store::error::StoreError;
 
-/// What is asked for and how, handed down to the source.
+/// What is requested and how, handed down to the source.
 pub(super) struct Request<'a> {
     pub store: &'a Store,
     /// Of the kernel or package.
@@ -69,7 +69,7 @@ impl Request<'_> {
     /// The kernel from the first source that has it. One that is pinned goes first: a run takes what the last one took.
     pub fn kernel(&self, spec: &KernelSpec) -> Result<StoredKernel, StoreError> {
         let pinned = self.lock.kernel(&spec.name).filter(|_| !self.fresh);
-        // Types alone boot nothing.
+        // BTF without an image boots nothing.
         let mut sources: Vec<&Source> = spec.sources().filter(|one| !matches!(one, Source::Btf { .. })).collect();
         if sources.is_empty() {
             return Err(self.unavailable(
@@ -86,7 +86,7 @@ impl Request<'_> {
                     return Ok(kernel);
                 }
                 Err(error) if error.is_unavailable() => {
-                    // Who does without the network knows that.
+                    // With `--offline` the user knows that.
                     if at + 1 < sources.len() && !matches!(error, StoreError::Offline { .. }) {
                         (self.step)(missed(source, &error));
                     }
@@ -176,7 +176,7 @@ impl Request<'_> {
         StoreError::Unavailable { what: self.what.clone(), reason, hint: Some(hint.to_owned()) }
     }
 
-    /// What is known of the server of an address. One on this machine takes no time to ask.
+    /// What is known about the server of an address. One on this machine takes no time to ask.
     pub fn server(&self, url: &str) -> Unreachable {
         let host = download::host(url);
         Unreachable::at(self.store.root(), host, self.fresh || crate::manifest::is_this_machine(host))

@@ -11,7 +11,7 @@ pub(super) use crate::store::UNREACHABLE as FOLDER;
 /// For how long a place is left alone: asking takes longer than a warm run of the whole matrix.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// What is known of one place.
+/// What is known about one place.
 pub(super) struct Unreachable {
     mark: PathBuf,
     asks_anyway: bool,

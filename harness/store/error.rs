@@ -9,7 +9,7 @@ use crate::whole_file::WriteError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The source cannot be reached, or it no longer has what is asked for. The kernel is unavailable; nothing is
+    /// The source cannot be reached, or it no longer has what is requested. The kernel is unavailable; nothing is
     /// broken.
     #[error("{what} is unavailable: {reason}")]
     Unavailable {

@@ -17,7 +17,7 @@ const ENOUGH: u32 = 2;
 /// Two of them may be chance, too. So they are forgotten after a day, and another snapshot is tried.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// What is known of the fresh snapshots of one key.
+/// What is known about the fresh snapshots of one key.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Failures {
     /// How many there were, one after the other.

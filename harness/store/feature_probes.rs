@@ -1,4 +1,4 @@
-//! What is known of a kernel by its identity: what it answered when it was asked for its features ([`Store::probe`],
+//! What is known about a kernel by its identity: what it answered when its features were probed ([`Store::probe`],
 //! [`Store::save_probe`]), and the types of its modules ([`Store::module_types`]).
 
 use crate::whole_file;
@@ -17,7 +17,7 @@ use crate::record::KernelIdentity;
 /// The file in a kernel's entry.
 const ANSWERS: &str = "probe.json";
 
-/// Raised when the questions change, so that kernels are asked again.
+/// Raised when the questions change, so that kernels are probed again.
 const FORMAT: u32 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ impl Store {
         kernels.find(|kernel| kernel.module_btf.is_some()).map_or(Ok(Vec::new()), |kernel| kernel.module_types())
     }
 
-    /// Keeps what a kernel answered. A kernel that the store does not have any more keeps nothing.
+    /// Keeps what a kernel answered. Nothing is kept for a kernel that the store no longer has.
     ///
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.

@@ -1,7 +1,7 @@
 //! [`Locks`]: the store's file locks, and how they are waited for.
 //!
 //! `flock` itself waits without an end and hears no request to stop, since another thread takes the signals. So it is tried again and
-//! again, and in between the user is asked.
+//! again, and in between signals of the user are checked.
 
 use std::fmt;
 use std::fs::File;
@@ -129,7 +129,7 @@ mod tests {
         assert!(!waiter.is_finished() && said.try_recv().is_err());
         asked.store(true, Ordering::SeqCst);
         assert!(matches!(waiter.join().unwrap(), Err(StoreError::Stopped)));
-        // What is free needs no waiting, whatever the user wants.
+        // A free lock needs no waiting, even if the user wants to stop.
         assert!(locks.take("two", &mut || panic!("nobody has it")).is_ok());
     }
 

@@ -116,7 +116,7 @@ impl<'data> Image<'data> {
 /// Places in a kernel that may be its banner.
 const MOST_BANNERS: usize = 64;
 
-/// The release that the first bytes of a bzImage tell.
+/// The release in the first bytes of a bzImage.
 pub(crate) fn release_in_head(head: &[u8]) -> Option<String> {
     release_of_bzimage(head).ok()
 }
@@ -258,7 +258,7 @@ fn embedded_config(vmlinux: &[u8]) -> Option<Vec<u8>> {
     config.windows(7).any(|window| window == b"CONFIG_").then_some(config)
 }
 
-/// The machine that a kernel is for if it is not x86-64, as far as its header tells.
+/// The machine that a kernel is for if it is not x86-64, as far as its header shows it.
 fn other_machine(bytes: &[u8]) -> Option<&'static str> {
     if bytes.starts_with(b"\x7fELF") {
         let number = u16_at(bytes, 18)?;
@@ -288,7 +288,7 @@ fn other_machine(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// What an ELF vmlinux tells.
+/// What an ELF vmlinux shows.
 struct ElfParts {
     /// Whether it has a PVH entry point.
     pvh: bool,

@@ -1,7 +1,7 @@
 //! [`KeptCell`]: what a run observed of a cell, kept so that a later run need not observe it again.
 //!
 //! A file for each key, which is a checksum of everything that decides the cell. A file appears whole or not at all, and holds a checksum of
-//! itself: whatever is damaged, foreign or of another format counts as absent. Two runs that write the same key write the same answer, so
+//! itself: anything damaged, foreign or of another format counts as absent. Two runs that write the same key write the same answer, so
 //! nothing is locked.
 
 use std::fs::{self, File};

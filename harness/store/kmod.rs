@@ -79,7 +79,7 @@ impl ModuleTree {
         self.files.iter().map(|(name, path)| (name.as_str(), path.as_path()))
     }
 
-    /// Changes with every module that is built again, as far as sizes and times tell.
+    /// Changes with every module that is built again, as far as sizes and times show it.
     pub fn stamp(&self) -> io::Result<String> {
         let mut all = String::new();
         for (name, path) in &self.files {

@@ -123,7 +123,7 @@ pub struct StoredKernel {
     pub given_btf: Option<GivenBtf>,
     /// What is missing in this package and what that costs.
     pub notes: Vec<String>,
-    /// The GNU build id of the image in hex, if it tells one.
+    /// The GNU build id of the image in hex, if it has one.
     pub build_id: Option<String>,
     /// When the store made the entry, RFC 3339 in UTC; `None` for one made before corematrix remembered that.
     pub fetched: Option<String>,
@@ -152,7 +152,7 @@ pub struct Store {
     pub(crate) locks: Locks,
     /// What sources run.
     pub(crate) programs: Programs,
-    /// Suites whose lists were updated since this process started; once is enough, whatever the reason.
+    /// Suites whose lists were updated since this process started; once is enough, for any reason.
     pub(crate) updated_suites: Mutex<HashSet<String>>,
     /// Entries whose checksums were compared since this process started; later uses compare sizes only.
     verified: Mutex<HashSet<PathBuf>>,

@@ -16,7 +16,7 @@ const LIMIT: u64 = 1 << 30;
 
 /// The BTF of the ELF file of a module.
 pub(crate) fn of_module(elf: &object::File<'_>) -> Option<Vec<u8>> {
-    // With a base of its own it is of another build than the kernel, and says nothing by itself.
+    // With a base of its own it is of another build than the kernel, and is useless by itself.
     let own_base = elf.section_by_name(".BTF.base").is_some();
     let btf = elf.section_by_name(".BTF").filter(|_| !own_base)?.data().ok()?.to_vec();
     Some(btf).filter(|btf| !btf.is_empty())

@@ -17,7 +17,7 @@ use crate::nearest::nearest;
 
 /// The directory in a kernel's entry.
 pub(crate) const FOLDER: &str = "module-files";
-/// The file in it that tells what is there.
+/// The file in it that lists what is there.
 const LIST: &str = "list.json";
 /// Fast; what is not packed by the distribution gets a third of its size.
 const LEVEL: i32 = 3;
@@ -31,7 +31,7 @@ pub struct ModuleFiles {
     list: List,
 }
 
-/// A module whose dependencies are being looked at: its name, what is known of it, whether it may fail, and what is left to look at.
+/// A module whose dependencies are being looked at: its name, what is known about it, whether it may fail, and what is left to look at.
 type Open<'a> = (&'a str, &'a Listed, bool, std::vec::IntoIter<(String, bool)>);
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ struct List {
     modules: BTreeMap<String, Listed>,
     /// Names built into the image; empty where nothing lists them.
     built_in: BTreeSet<String>,
-    /// Of which build they are, as far as sizes and times tell.
+    /// Of which build they are, as far as sizes and times show it.
     #[serde(default)]
     stamp: Option<String>,
 }
@@ -105,7 +105,7 @@ pub(crate) fn keep(tree: &ModuleTree, folder: &Path) -> io::Result<()> {
         });
         Some(kept.map(|sha256| ((*name).to_owned(), Listed { file, sha256, info })))
     };
-    // The kernel's lock is held: threads of its own, as for what modules tell.
+    // The kernel's lock is held: separate threads, as for what modules have.
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let piece = files.len().div_ceil(threads).max(1);
     let kept: Vec<io::Result<(String, Listed)>> = std::thread::scope(|scope| {

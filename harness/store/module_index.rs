@@ -29,7 +29,7 @@ pub struct ModuleIndex {
 }
 
 impl StoredKernel {
-    /// The index of what is known of the kernel's modules: read, or made and kept. What cannot be read tells nothing.
+    /// The index of what is known about the kernel's modules: read, or made and kept. What cannot be read is not known.
     pub fn module_index(&self) -> ModuleIndex {
         let file = self.boot_image.with_file_name(FILE);
         let known = fs::metadata(&file).is_ok_and(|found| found.len() < LIMIT).then(|| fs::read(&file).ok()).flatten();

@@ -6,7 +6,7 @@ use super::{ModuleIndex, Store, StoredKernel};
 use crate::object::btf::ModuleNames;
 use crate::record::KernelIdentity;
 
-/// Of a name that more modules have no one can tell which one is meant.
+/// If more modules have a name, it is not known which one is meant.
 pub(crate) const MOST_OWNERS: usize = 4;
 
 /// What the modules of a kernel have of some names.
@@ -19,8 +19,8 @@ pub struct FoundInModules {
 }
 
 impl Store {
-    /// What the modules of a kernel have of these names; for each, whether it is that of a function. `has` tells what the kernel
-    /// itself has. Of a kernel that the store does not have, other kernels tell what it may have.
+    /// What the modules of a kernel have of these names; for each, whether it is that of a function. `has` says what the kernel
+    /// itself has. Of a kernel that the store does not have, other kernels show what it may have.
     pub fn look_up_in_modules(
         &self,
         kernel: Option<&StoredKernel>,
@@ -53,7 +53,7 @@ impl Store {
         }
         let wanted: BTreeSet<&str> = needed.values().flatten().copied().collect();
         if !wanted.is_empty() && found.names.are_known {
-            // What cannot be read tells nothing.
+            // What cannot be read is not known.
             let all = kernel.and_then(|kernel| kernel.module_types().ok()).unwrap_or_default();
             found.types = all.into_iter().filter(|(module, _)| wanted.contains(module.as_str())).collect();
         }

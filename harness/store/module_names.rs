@@ -1,6 +1,6 @@
 //! [`Store::in_module`]: which module of which kernel of the store has a type or function of a name.
 //!
-//! It tells what may be in a module where nothing is known of a kernel's own.
+//! It shows what may be in a module where nothing is known about a kernel's own.
 
 use super::{ModuleIndex, Store, version};
 

@@ -1,6 +1,6 @@
-//! What is known of the modules of a kernel: [`StoredKernel::module_types`], [`StoredKernel::module_functions`].
+//! What is known about the modules of a kernel: [`StoredKernel::module_types`], [`StoredKernel::module_functions`].
 //!
-//! They tell what is in a module, so that no one takes it for missing.
+//! They show what is in a module, so that no one takes it for missing.
 
 use std::io;
 use std::path::Path;
@@ -13,22 +13,22 @@ use super::{StoredKernel, module_btf, module_functions};
 pub(crate) const TYPES: &str = "modules.btf.tar.zst";
 /// The functions of those that have no BTF, in an entry.
 pub(crate) const FUNCTIONS: &str = "modules.functions.zst";
-/// An empty file in an entry: the archive has no modules for this kernel any more.
+/// An empty file in an entry: the archive no longer has modules for this kernel.
 pub(crate) const GONE: &str = "modules.gone";
-/// What modules tell, as files of an entry.
+/// What modules have, as files of an entry.
 #[derive(Debug, Default)]
 pub(crate) struct Packed {
     pub types: Option<Vec<u8>>,
     pub functions: Option<Vec<u8>>,
 }
 
-/// What one module tells.
+/// What one module has.
 enum ModuleContent {
     Types(Vec<u8>),
     Functions(Vec<String>),
 }
 
-/// What all modules tell.
+/// What all modules have.
 pub(crate) fn pack(tree: &ModuleTree) -> io::Result<Packed> {
     let files: Vec<(&str, &Path)> = tree.files().collect();
     let (mut types, mut functions) = (Vec::new(), Vec::new());
@@ -41,7 +41,7 @@ pub(crate) fn pack(tree: &ModuleTree) -> io::Result<Packed> {
     Ok(Packed { types: module_btf::pack(types)?, functions: module_functions::pack(&functions)? })
 }
 
-/// What the modules tell, in their order. The kernel's lock is held here, so that these are threads of its own: one of a run's pool that
+/// What the modules have, in their order. The kernel's lock is held here, so that these are separate threads: one of a run's pool that
 /// waits for the others would take up another kernel meanwhile, which may wait for this lock.
 fn read_all(files: &[(&str, &Path)]) -> Vec<(String, ModuleContent)> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -56,7 +56,7 @@ fn read_all(files: &[(&str, &Path)]) -> Vec<(String, ModuleContent)> {
 
 fn read_some(files: &[(&str, &Path)]) -> Vec<(String, ModuleContent)> {
     let read = |(name, path): &(&str, &Path)| {
-        // A module that cannot be read is no reason to do without the kernel: nothing loads it.
+        // A module that cannot be read is no reason not to use the kernel: nothing loads it.
         let bytes = kmod::unpacked(path).ok()?;
         let elf = object::File::parse(&*bytes).ok()?;
         let content = match module_btf::of_module(&elf) {
@@ -102,7 +102,7 @@ impl StoredKernel {
         self.boot_image.with_file_name(GONE).exists()
     }
 
-    /// Whether anything is known of its modules.
+    /// Whether anything is known about its modules.
     pub(crate) fn has_modules(&self) -> bool {
         self.module_btf.is_some() || self.module_symbols.is_some()
     }

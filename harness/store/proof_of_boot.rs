@@ -13,7 +13,7 @@ use crate::record::KernelIdentity;
 
 /// The file in a kernel's entry.
 const PROOFS: &str = "proof.json";
-/// Raised when the facts change, so that kernels are asked again.
+/// Raised when the facts change, so that kernels are booted again.
 const FORMAT: u32 = 1;
 /// Command lines that are remembered; tests and trials make new ones all the time.
 const MOST_PROOFS: usize = 8;
@@ -82,7 +82,7 @@ impl Store {
         self.proofs(identity).into_iter().find(|proof| proof.append == append)
     }
 
-    /// Keeps a proof instead of the one for the same command line. A kernel that the store does not have any more keeps nothing.
+    /// Keeps a proof instead of the one for the same command line. Nothing is kept for a kernel that the store no longer has.
     ///
     /// # Errors
     /// [`StoreError::Io`] if it cannot be written.

@@ -30,7 +30,7 @@ const KEPT_FOR_OTHERS: usize = 1;
 /// Where snapshots are, in the store.
 pub(crate) const FOLDER: &str = "snapshots";
 
-/// What a snapshot depends on: with one of these changed it is of no use any more.
+/// What a snapshot depends on: with one of these changed it is useless.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotKey {
     /// The kernel's name in the manifest.
@@ -220,7 +220,7 @@ impl SnapshotPlace {
         let described = described.write(&path).during("write", &path)?;
         let hold = File::open(&path).during("open", &path)?;
         flock(&hold, FlockOperation::NonBlockingLockShared).map_err(Into::into).during("lock", &path)?;
-        // Never the same name twice: who still holds a removed one must not find another in its place.
+        // Never the same name twice: who still holds a removed one must not find another one there.
         let nanoseconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
         let folder = store.root.join(FOLDER).join(format!("{prefix}{nanoseconds:x}-{}", std::process::id()));
         self.staging.publish(&folder)?;
@@ -260,7 +260,7 @@ impl Store {
         let all = self.root.join(FOLDER);
         let mut others = Vec::new();
         let mut discard = |folder: &Path, flaw: &str| {
-            // One that another run uses stays: for that run it is good enough.
+            // One that another run uses stays: that run can use it.
             if self.remove_snapshot(folder) {
                 thrown_away.push(format!("the snapshot was removed: {flaw}"));
             }

@@ -36,7 +36,7 @@ pub enum SuiteError {
         line: usize,
         /// As written.
         key: String,
-        /// The keys that exist in its place.
+        /// The keys that exist instead.
         known: &'static [&'static str],
     },
     /// A glob that cannot be parsed.

@@ -1,4 +1,4 @@
-//! [`Suite`]: a named list of objects and what is to be known of them, from a suite file.
+//! [`Suite`]: a named list of objects and what is to be known about them, from a suite file.
 //!
 //! A suite file is TOML. All but `name` and one of `objects`, `[[package]]` and `[[image]]` may be left out:
 //!

@@ -8,7 +8,7 @@ use serde::Deserialize;
 pub struct PackageRef {
     /// The package's name; a valid one, so it may be a command's argument.
     pub apt: String,
-    /// Suites to look in, best first; at least one, all valid.
+    /// Suites to look in, most preferred first; at least one, all valid.
     pub suites: Vec<String>,
     /// Globs of files inside the package, without a leading `/`; at least one, all valid.
     pub files: Vec<String>,

@@ -75,7 +75,7 @@ impl Settings {
         rows
     }
 
-    /// What the machine of an object is like: as the run says, and where that says nothing as a suite does.
+    /// What the machine of an object is like: as the run sets it, else as a suite does.
     pub fn machine_of(&self, object: &str) -> MachineSettings {
         let known = self.machines.iter().find(|(of, _)| of == object).map(|(_, machine)| machine);
         known.map_or_else(|| self.run_machine.clone(), |known| self.run_machine.over(known))
@@ -130,7 +130,7 @@ impl Suite {
     ///
     /// # Errors
     ///
-    /// Whatever names an object, program, map or variable that does not exist, or a value that does not fit; with its line.
+    /// Anything that names an object, program, map or variable that does not exist, or a value that does not fit; with its line.
     pub fn settings(&self, objects: &[BpfObject]) -> Result<Settings, SuiteError> {
         let written = &self.written;
         let mut settings = Settings::default();

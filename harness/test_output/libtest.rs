@@ -1,7 +1,7 @@
 //! [`LibtestReader`]: the tests in what Rust's libtest prints, and the harnesses that print like it.
 //!
 //! With several threads a test is one line, `test NAME ... ok`. With one thread, `test NAME ... ` stands before what the test prints, and
-//! `ok` on a line of its own after it. The names of those that failed, and what they said, come once more at the end.
+//! `ok` on a separate line after it. The names of those that failed, and what they said, come once more at the end.
 
 use super::{TestOutcome, TestOutput, Tests, keep};
 

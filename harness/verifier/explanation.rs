@@ -36,7 +36,7 @@ impl ExplanationReader {
         })
     }
 
-    /// Takes a line in; `false` if it does not belong to the explanation any more.
+    /// Takes a line in; `false` if it no longer belongs to the explanation.
     pub(super) fn take(&mut self, line: &str) -> bool {
         let line = line.trim_end();
         let bare = line.trim_start();

@@ -65,7 +65,7 @@ impl<'a> Scan<'a> {
                 self.go_on();
                 self.source = (!text.is_empty()).then_some((text, place));
             }
-            // Whatever was said before, the verifier went on.
+            // The verifier went on after anything that was logged before.
             LogLine::Branch(_) => self.go_on(),
             LogLine::Words(words) => {
                 self.reader = ExplanationReader::begin(words);

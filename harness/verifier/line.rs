@@ -33,7 +33,7 @@ pub(super) enum LogLine<'a> {
     Words(&'a str),
 }
 
-/// Starts of lines that tell of the verifier's state.
+/// Starts of lines with the verifier's state.
 const STATE: [&str; 9] = [
     "caller:",
     "callee:",
@@ -46,7 +46,7 @@ const STATE: [&str; 9] = [
     "Live regs before insn:",
 ];
 
-/// Starts of lines that tell where the verifier looked for the origin of a value.
+/// Starts of lines that show where the verifier looked for the origin of a value.
 const BACKTRACK: [&str; 5] = ["last_idx ", "regs=", "parent didn't have ", "parent already had ", "mark_precise:"];
 
 /// Starts of the lines at the end of a log. `subprog 0 (` and `stack depth max` came with 7.x.
@@ -72,7 +72,7 @@ const NOISE: [(&str, &str); 13] = [
 ];
 
 impl<'a> LogLine<'a> {
-    /// Tells what `line` is, in time linear in its length.
+    /// Classifies `line`, in time linear in its length.
     pub(super) fn read(line: &'a str) -> Self {
         let line = line.trim_end();
         let bare = line.trim_start();

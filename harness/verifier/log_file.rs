@@ -10,7 +10,7 @@ pub const SUFFIX: &str = ".log.zst";
 
 /// Logs repeat themselves: the fastest level already shrinks them twenty times and more.
 const LEVEL: i32 = 1;
-/// No kernel gives a log longer than this; more means that the file is none of ours.
+/// No kernel gives a log longer than this; a longer file was not written by corematrix.
 const MAX_LOG: u64 = 1 << 30;
 
 /// Writes `log` to `path`, in full or not at all.

@@ -53,7 +53,7 @@ struct Walk {
     before: Option<BTreeMap<(u8, i64), (String, String)>>,
     last: Option<(u32, String)>,
     path: Vec<Visit>,
-    /// Whether the kernel tells behind an instruction what that has changed.
+    /// Whether the kernel prints behind an instruction what that has changed.
     tells_changes: bool,
     /// A line that no instruction followed yet.
     source: Option<(String, Option<(String, u32)>)>,
@@ -176,7 +176,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 /// `R1_w=scalar()` or `fp-8=mmmm????`, with its place in the order of a log.
 fn register(word: &str) -> Option<((u8, i64), (String, String))> {
     let (name, value) = word.split_once('=')?;
-    // `_w`, `_r`: whether it was read or written, which tells nothing here.
+    // `_w`, `_r`: whether it was read or written, which is irrelevant here.
     let name = name.split('_').next()?;
     let key = match name.strip_prefix("fp-") {
         Some(slot) => (1, -slot.parse::<i64>().ok()?),

@@ -31,7 +31,7 @@ pub struct WalkStep {
     pub source: Option<LoggedSource>,
 }
 
-/// A source line, as a log tells it.
+/// A source line, as a log has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedSource {
     /// Its text.
@@ -88,7 +88,7 @@ impl<'a> Walk<'a> {
 }
 
 impl Parting {
-    /// Walks through two logs side by side. What only tells of a verifier's state, and what differs from kernel to kernel without
+    /// Walks through two logs side by side. What is only a verifier's state, and what differs from kernel to kernel without
     /// meaning (addresses, offsets of fields, numbers of helpers, times), parts no one.
     pub fn of(logs: [&str; 2]) -> Parting {
         let [mut a, mut b] = logs.map(Walk::new);

@@ -9,7 +9,7 @@ const LOAD: u8 = 0x18;
 const PSEUDO_CALL: u8 = 1;
 const PSEUDO_FUNC: u8 = 4;
 const PSEUDO_KFUNC_CALL: u8 = 2;
-/// `bpf_timer_set_callback`: what it is given runs on a stack of its own.
+/// `bpf_timer_set_callback`: what it is given runs on a separate stack.
 const TIMER_SET_CALLBACK: u32 = 170;
 /// The verifier lets no more functions call each other.
 const MOST_FRAMES: usize = 8;
@@ -34,7 +34,7 @@ impl StackRounding {
 }
 
 /// Bytes of the deepest chain of calls. `insns` are the program's instructions, its subprograms appended, and `depths` what the verifier
-/// says of each function. `None` if the two do not fit together, or if it is not known which functions run on a stack of their own.
+/// says of each function. `None` if the two do not fit together, or if it is not known which functions run on a separate stack.
 pub fn deepest_stack(insns: &[u8], depths: &[u32], rounding: StackRounding) -> Option<u64> {
     let functions = Functions::read(insns)?;
     if functions.starts.len() != depths.len() {

@@ -1,6 +1,6 @@
 //! [`choose`]: KVM or emulation, decided by proof.
 //!
-//! `/dev/kvm` being there proves nothing: inside some clouds QEMU aborts with it, or the guest hangs without a word. So a real
+//! `/dev/kvm` being there proves nothing: inside some clouds QEMU aborts with it, or the guest hangs silently. So a real
 //! kernel is booted under a deadline, and the answer is kept in a [`KvmRecord`].
 
 use std::fs;
@@ -64,7 +64,7 @@ pub struct ProvenAccelerator {
 pub enum AcceleratorFailure {
     /// A guest was started under KVM and failed. Remembered for a while.
     Failed(String),
-    /// No guest was started, or the user stopped it: this says nothing about KVM. Not remembered, or one full disk would cost every
+    /// No guest was started, or the user stopped it: this does not show anything about KVM. Not remembered, or one full disk would cost every
     /// later run its KVM.
     Undecided {
         /// Why, as a lowercase fragment.
@@ -136,7 +136,7 @@ impl NoKvm {
 pub struct KvmMemory<'a> {
     /// The file.
     pub file: &'a Path,
-    /// Whether to try KVM again, whatever the file says. It is written all the same.
+    /// Whether to try KVM again, regardless of the file. It is written all the same.
     pub anew: bool,
 }
 

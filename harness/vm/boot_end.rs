@@ -27,7 +27,7 @@ pub(super) struct BootExplanation {
     pub hint: Option<String>,
 }
 
-/// Words on the console that tell why.
+/// Words on the console that show why.
 struct Sign {
     marks: &'static [&'static str],
     blame: BootBlame,
@@ -116,7 +116,7 @@ const OF_QEMU: [Sign; 8] = [
     },
 ];
 
-/// What the kernel and the guest's own program say when they get no further, most telling first.
+/// What the kernel and the guest's own program say when they get no further, most specific first.
 const OF_THE_GUEST: [Sign; 6] = [
     Sign {
         marks: &["Initramfs unpacking failed", "junk in compressed archive"],
@@ -164,7 +164,7 @@ const OF_THE_GUEST: [Sign; 6] = [
 /// The panic that ends a guest whose init dies; what killed it stands above.
 const INIT_DIED: &str = "Attempted to kill init!";
 
-/// Explains by what was written; `None` if nothing that was written tells.
+/// Explains by what was written; `None` if nothing that was written explains it.
 pub(super) fn explain(output: &str) -> Option<BootExplanation> {
     let signed = |signs: &[Sign]| {
         signs.iter().find_map(|sign| {
@@ -205,7 +205,7 @@ fn explanation(blame: BootBlame, reason: String, hint: &str) -> BootExplanation 
     BootExplanation { blame, reason, hint: Some(hint.to_owned()) }
 }
 
-/// Explains a machine that ended by itself although nothing was written that tells why. `ending` is QEMU's, with its time.
+/// Explains a machine that ended by itself although nothing was written that explains it. `ending` is QEMU's, with its time.
 pub(super) fn without_a_word(output: &str, ending: &str, accelerator: Accelerator) -> BootExplanation {
     match console::last_word(output) {
         Some(line) => explanation(

@@ -43,7 +43,7 @@ pub enum Port {
     Serial,
 }
 
-/// What came of waiting.
+/// The outcome of waiting.
 #[derive(Debug)]
 pub enum Received {
     /// A message with its blob.
@@ -65,7 +65,7 @@ pub enum SendError {
     /// The channel is broken.
     #[error(transparent)]
     Broken(#[from] ProtocolError),
-    /// The guest takes nothing any more.
+    /// The guest no longer takes anything.
     #[error("the guest accepts no data")]
     Stuck,
     /// The user wants to stop.
@@ -119,7 +119,7 @@ impl Channel {
         Ok(())
     }
 
-    /// The other stream stays open, or QEMU would complain; no one reads it any more.
+    /// The other stream stays open, or QEMU would complain; it is no longer read.
     fn prefer(&mut self, port: Port) {
         self.chosen = Some(port);
         self.streams.sort_by_key(|connection| connection.port != port);

@@ -72,7 +72,7 @@ impl ComposeError {
         }
     }
 
-    /// A program that failed, in words: a Python traceback tells a user nothing but its last line.
+    /// A program that failed, in words: of a Python traceback, only the last line is useful to a user.
     fn of_virtme(error: ProcessError) -> ComposeError {
         let ProcessError::Failed { program, status, output } = error else { return ComposeError::Virtme(error) };
         let Some((before, traceback)) = output.split_once("Traceback (most recent call last):") else {
@@ -184,7 +184,7 @@ fn qemu_words(printed: &str, append_words: &[String], kvm_cpu: Option<&GuestCpu>
     }
     let composed = accelerators(&words);
     match kvm_cpu.map_or(Accelerator::Tcg, |_| Accelerator::Kvm) {
-        // Without a word a QEMU whose name ends with `kvm` would take KVM.
+        // Without the option a QEMU whose name ends with `kvm` would take KVM.
         Accelerator::Tcg if composed.is_empty() => words.extend(["-machine", "accel=tcg"].map(str::to_owned)),
         Accelerator::Kvm if !composed.is_empty() && composed.iter().all(|one| *one == "kvm") => {}
         chosen => {

@@ -3,7 +3,7 @@
 /// How many lines of console a report keeps.
 const TAIL_LINES: usize = 30;
 
-/// Who ended the machine, as far as its output tells.
+/// Who ended the machine, as far as its output shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Culprit {
     /// The kernel, by its own words.
@@ -18,7 +18,7 @@ pub enum Culprit {
 /// which is the host's fault as often as not.
 const HARMLESS: [&str; 4] = [": warning: ", ": info: ", "soft lockup", "workqueue lockup"];
 
-/// Lines with which a kernel says that it crashed, most telling first.
+/// Lines with which a kernel says that it crashed, most specific first.
 const CRASHES: [&str; 7] = [
     "BUG: ",
     "Oops: ",

@@ -32,7 +32,7 @@ impl DebugOptions {
         self.gdb.then(|| "nokaslr".to_owned())
     }
 
-    /// Adds what QEMU needs, and tells the user what he asked for.
+    /// Adds what QEMU needs, and prints what the user requested.
     pub(super) fn apply(self, kernel: &str, image: &Path, scratch: &Path, words: Words) -> Words {
         let mut words = words;
         if self.gdb {

@@ -67,7 +67,7 @@ struct Remembered {
     cpu: GuestCpu,
 }
 
-/// Why nothing is known of a processor.
+/// Why nothing is known about a processor.
 #[derive(Debug)]
 struct Unknown(String);
 
@@ -220,7 +220,7 @@ mod tests {
         );
         let lacking = supports(&refusing, "EPYC-v1", LIMIT).expect("is an answer");
         assert_eq!(lacking.as_deref(), Some("which lacks vme, xsavec"));
-        // What ends for another reason says nothing of the CPU.
+        // What ends for another reason does not show anything about the CPU.
         let broken = qemu(folder.path(), "echo 'Could not access KVM kernel module' >&2; exit 1");
         let Unknown(why) = supports(&broken, "EPYC-v1", LIMIT).expect_err("is no answer");
         assert!(why.contains("could not be probed: QEMU's monitor does not respond: it ended"), "{why}");
@@ -245,7 +245,7 @@ mod tests {
         let refused = "echo \"warning: host doesn't support requested feature: CPUID.01H:EDX.vme [bit 1]\" >&2; exit 1";
         let own = GuestCpu::Own { because: "which lacks vme".to_owned() };
         assert_eq!(get(refused, "10.0.2"), own);
-        // No one is asked again, until QEMU is another.
+        // QEMU is not queried again until its version changes.
         assert_eq!(get("exit 1", "10.0.2"), own);
         assert_ne!(get("exit 1", "10.1.0"), own);
     }

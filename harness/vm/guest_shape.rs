@@ -32,7 +32,7 @@ impl GuestShape {
         }
     }
 
-    /// The same with one processor and without profiles: what a kernel can do is asked of that.
+    /// The same with one processor and without profiles: that one is probed for what a kernel can do.
     pub fn plain(spec: &KernelSpec) -> GuestShape {
         GuestShape {
             memory_mib: spec.memory_mib,

@@ -49,7 +49,7 @@ pub(super) enum KvmKnowledge {
 
 impl KvmRecord {
     /// Looks up what is known at the time `now`. A file that cannot be read, or that is of an earlier version and has a failure that
-    /// would hold for ever, says nothing.
+    /// would hold for ever, does not count.
     pub fn look_up(file: &Path, fingerprint: &str, now: SystemTime) -> KvmKnowledge {
         match KvmRecord::read(file, fingerprint).map(|record| record.failure) {
             None => KvmKnowledge::Open(0),

@@ -42,7 +42,7 @@ pub struct MachineSpec<'a> {
     pub stop: &'a (dyn Fn() -> bool + Sync),
     /// What helps to look into the guest.
     pub debug: DebugOptions,
-    /// Whether the kernel shall tell all it does: a boot without a word may have failed before its console worked.
+    /// Whether the kernel shall log all it does: a silent boot may have failed before its console worked.
     pub talkative: bool,
     /// What is in its initramfs beside what every guest has.
     pub files: &'a [GuestFile],
@@ -153,7 +153,7 @@ impl BootFailure {
     }
 }
 
-/// Why a machine is of no use any more.
+/// Why a machine is useless.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GuestLoss {
@@ -161,7 +161,7 @@ pub enum GuestLoss {
     Crashed(String),
     /// Nothing was heard until the deadline.
     Silent,
-    /// QEMU or the channel broke, or the guest ended without a word.
+    /// QEMU or the channel broke, or the guest ended silently.
     Harness(String),
     /// The user wants to stop.
     Stopped,
@@ -213,7 +213,7 @@ pub trait GuestLink {
         beside: Option<BorrowedFd<'_>>,
     ) -> Result<Option<(GuestMessage, Vec<u8>)>, GuestLoss>;
 
-    /// What the console says of a guest that does not answer any more: whether its kernel crashed.
+    /// What the console says of a guest that no longer answers: whether its kernel crashed.
     fn silence(&self) -> GuestLoss;
 
     /// The last lines of the console and of QEMU's error output.

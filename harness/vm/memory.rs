@@ -99,7 +99,7 @@ fn options(path: &Path, bytes: u64, share: &str, nodes: &[Node]) -> Vec<String> 
     // A comma separates QEMU's options; doubled it is one.
     let path = path.display().to_string().replace(',', ",,");
     if !nodes.is_empty() {
-        // One file for all nodes, so that a snapshot is the same whatever the nodes are.
+        // One file for all nodes, so that a snapshot is the same with any nodes.
         let object = |_: usize, id: &str, node: &Node| {
             let Node { mib, from_mib, .. } = node;
             format!("memory-backend-file,id={id},size={mib}M,mem-path={path},offset={},share={share}", from_mib << 20)

@@ -13,7 +13,7 @@ use super::state_transfer::{self, StateSocket};
 
 /// The monitor's socket, in the scratch directory.
 const MONITOR_SOCKET: &str = "qmp.sock";
-/// How often a migration is asked how far it is.
+/// How often the progress of a migration is queried.
 const POLL: Duration = Duration::from_millis(2);
 /// How often who waits for an answer looks at whether to go on.
 const SLICE: Duration = Duration::from_millis(100);

@@ -92,7 +92,7 @@ impl Machine {
         }
     }
 
-    /// Tells the guest what it has missed; returns the time.
+    /// Sends the guest what it has missed; returns the time.
     fn wake(&mut self, limit: Limit, stop: &(dyn Fn() -> bool + Sync)) -> Result<u64, String> {
         let mut entropy = [0; ENTROPY];
         getrandom(&mut entropy, GetRandomFlags::empty()).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! Saving a guest that said hello as a [`Snapshot`], and the [`SnapshotKey`] that tells what it depends on.
+//! Saving a guest that said hello as a [`Snapshot`], and the [`SnapshotKey`] with what it depends on.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -77,7 +77,7 @@ pub enum SaveError {
 }
 
 impl Machine {
-    /// Lets the guest settle and saves it. It is stopped by that, and of no use any more. `limit` is for either step.
+    /// Lets the guest settle and saves it. It is stopped by that, and useless afterwards. `limit` is for either step.
     pub fn save(
         mut self,
         place: SnapshotPlace,

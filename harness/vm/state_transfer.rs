@@ -47,7 +47,7 @@ impl StateSocket {
     }
 }
 
-/// Writes to `file` what QEMU sends, until it hangs up: whether that was all of it QEMU's monitor tells.
+/// Writes to `file` what QEMU sends, until it hangs up: QEMU's monitor says whether that was all of it.
 pub(super) fn receive<E: From<io::Error>>(listener: &UnixListener, file: &Path, go_on: GoOn<'_, E>) -> Result<(), E> {
     let mut stream = loop {
         match listener.accept() {
@@ -73,7 +73,7 @@ pub(super) fn receive<E: From<io::Error>>(listener: &UnixListener, file: &Path, 
     }
 }
 
-/// Sends `file` to QEMU. One that hangs up before the end has a reason, which its monitor or its error output tells.
+/// Sends `file` to QEMU. One that hangs up before the end has a reason, which its monitor or its error output shows.
 pub(super) fn send<E: From<io::Error>>(stream: &mut UnixStream, file: &Path, go_on: GoOn<'_, E>) -> Result<(), E> {
     stream.set_write_timeout(Some(SLICE))?;
     let mut file = File::open(file)?;

@@ -71,7 +71,7 @@ pub enum ToolchainError {
     TooOld {
         /// Its `virtme-run`.
         path: PathBuf,
-        /// As it tells itself.
+        /// As it prints it.
         version: String,
     },
     /// Found, and it does not even print its version.
@@ -198,14 +198,14 @@ impl Toolchain {
         (!is_there).then(|| (STRINGS, needed_hint(STRINGS)))
     }
 
-    /// QEMU and its version, if there is one that tells it.
+    /// QEMU and its version, if there is one that prints it.
     pub fn qemu(paths: &ToolPaths, limit: Duration) -> Option<(PathBuf, String)> {
         let qemu = qemu(paths).ok()?;
         let version = version_word(&version_output(&qemu, QEMU_HINT, limit).ok()?, "version");
         Some((qemu, version))
     }
 
-    /// virtme-ng's `virtme-run` and its version, if there is one that tells it.
+    /// virtme-ng's `virtme-run` and its version, if there is one that prints it.
     pub fn virtme_ng(project: &Path, paths: &ToolPaths, limit: Duration) -> Option<(PathBuf, String)> {
         let virtme_run = virtme_run(project, paths).ok()?;
         let version = virtme_version(&virtme_run, limit).ok()?;
@@ -241,7 +241,7 @@ pub(super) fn needed_hint(program: &str) -> String {
     }
 }
 
-/// Tells a program from another one in its place, or from another version of itself.
+/// Distinguishes a program from another one at its path, or from another version of itself.
 fn mark(path: &Path) -> String {
     let found = fs::metadata(path).map(|found| format!("{} {} {}", found.len(), found.ino(), found.ctime()));
     format!("{} {}", path.display(), found.unwrap_or_default())

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes what is released twice, from two exports of the commit in two folders, and compares every byte.
+# Makes what is released twice, from two exports of the commit in two directories, and compares every byte.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . images/dist/common.sh

@@ -1,4 +1,4 @@
-# What the scripts in this folder share; sourced from the root of the repository.
+# What the scripts in this directory share; sourced from the root of the repository.
 
 say() { printf 'dist: %s\n' "$*"; }
 fail() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 2; }
@@ -19,8 +19,8 @@ linked_crates() {
         --package corematrix --package corematrix-guest | awk 'NF {print $1 "@" substr($2, 2)}' | sort -u
 }
 
-# A tar archive of a folder, the same to the byte whenever and by whomever it is made.
-archive() { # FOLDER MEMBER...
+# A tar archive of a directory, the same to the byte whenever and by whomever it is made.
+archive() { # DIRECTORY MEMBER...
     tar -C "$1" --sort=name --format=gnu --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" \
         --mode=go=rX,u+rw,a-s -cf - "${@:2}"
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Unpacks Go and the newest cilium/ebpf of Debian's archive below a folder, for `make loaders`. Installs nothing, and needs no root: the
+# Unpacks Go and the newest cilium/ebpf of Debian's archive below a directory, for `make loaders`. Installs nothing, and needs no root: the
 # stable release's own cilium/ebpf is too old for the types of kernels from 6.0 on.
 set -euo pipefail
 
@@ -35,7 +35,7 @@ apt-get "${options[@]}" update -q=2
 for package in "$state"/*.deb; do
     dpkg-deb -x "$package" "$state/root"
 done
-# The package's links lead out of the folder in which it is unpacked, but for these.
+# The package's links lead out of the directory in which it is unpacked, but for these.
 root=$(echo "$state"/root/usr/lib/go-*)
 ln -sfn "../../share/$(basename "$root")/src" "$root/src"
 rm -rf "$folder/usr"

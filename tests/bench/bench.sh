@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
 # Measures corematrix, in one run and against stock virtme-ng, and writes reports/bench/.
 #
-#   tests/bench/bench.sh [PART...]         boot warm matrix evidence growth (all, in this order, if none is named)
+#   tests/bench/bench.sh [PART...]         boot warm matrix evidence growth reports (all, in this order, if none is named)
 #
 # boot      cold corematrix against stock `vng --run`                  needs the network for plain kernels, once
 # warm      restore until the guest answers, and cold boots            of the default kernels
 # matrix    objects x kernels, warm, against a loop of stock `vng` running `bpftool prog loadall` on the same objects
 # evidence  time inside the guest against bare libbpf loads
 # growth    with kernels and with objects; CPU and memory
+# reports   of a synthetic record of 500 objects on 40 kernels: written, and opened in Chromium
 #
 # Each part leaves a JSON file; results.md, results.json and the plots are made of those that are there, with their dates. To try
 # the scripts out: BENCH_KERNELS="5.10" BENCH_STOCK="5.10" BENCH_OBJECTS=2 BENCH_ROUNDS=1. On a busy machine results are worthless.
-# Ends non-zero on trouble only; a missed goal is marked.
+# Ends non-zero on errors only; a missed goal is marked.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/stock.sh"
 cd "$project"
 
-# The default kernels that can be had from Debian.
+# The default kernels that Debian has.
 read -ra kernels <<< "${BENCH_KERNELS:-5.10 6.1 6.12 6.17 6.18 6.19 7.1 7.3}"
 # Those on which the loop of stock virtme-ng is measured; the rest is extrapolated, since a loop takes hours.
 read -ra stock_measured <<< "${BENCH_STOCK:-5.10 6.12 7.3}"
@@ -35,7 +36,7 @@ one=biosnoop
 guest_deadline=1500
 
 parts=("$@")
-[ $# != 0 ] || parts=(boot warm matrix evidence growth)
+[ $# != 0 ] || parts=(boot warm matrix evidence growth reports)
 out=$project/reports/bench
 python=/usr/bin/python3
 begin=$SECONDS
@@ -141,6 +142,10 @@ part_matrix() {
     progress "$most objects on ${#kernels[@]} kernels"
     run "$work/matrix.runs" "$manifest" kernels=default objects=all -- "$objects" "${all[@]}"
     for round in $(seq "$rounds"); do
+        progress "the same with --isolation shared, $round of $rounds"
+        run "$work/matrix.runs" "$manifest" kernels=default objects=shared -- "$objects" "${all[@]}" --isolation shared
+    done
+    for round in $(seq "$rounds"); do
         progress "the same with --reuse, $round of $rounds"
         run "$work/matrix.runs" "$manifest" kernels=default objects=again -- "$objects" "${all[@]}" --reuse
     done
@@ -194,8 +199,31 @@ part_growth() {
     part growth "$work/growth.runs"
 }
 
+part_reports() {
+    local round page browser many=$work/many
+    browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) || fail "no browser" "run \`make setup-tests\`"
+    objects "$most"
+    progress "a run to copy"
+    run "$work/unused" "$manifest" -- "$objects" "${all[@]}"
+    "$python" "$here/synthetic.py" "$work/report/report.json" "$many" 500 40
+    echo '<!doctype html><title>blank</title>' > "$work/blank.html"
+    for round in $(seq "$rounds"); do
+        progress "written, $round of $rounds"
+        "$python" "$here/measure.py" "$work/written.runs" -- "$corematrix" --manifest "$manifest" report "$many" --format json,junit,table,html,markdown --out "$many/out" > /dev/null
+    done
+    for round in $(seq "$rounds"); do
+        for page in blank report; do
+            progress "opened, $round of $rounds: $page"
+            [ "$page" = blank ] && set -- "$work/blank.html" || set -- "$many/out/report.html"
+            "$python" "$here/measure.py" "$work/opened.runs" "page=$page" -- "$browser" --headless --no-sandbox --disable-gpu --no-first-run --user-data-dir="$work/browser" \
+                --window-size=1366,768 --screenshot="$work/$page.png" "file://$1" > /dev/null 2>&1
+        done
+    done
+    part reports "$work/written.runs" "$work/opened.runs" "$many/out/report.html" 40 500
+}
+
 for name in "${parts[@]}"; do
-    declare -F "part_$name" >/dev/null || fail "no part \`$name\`" "the parts are: boot warm matrix evidence growth"
+    declare -F "part_$name" >/dev/null || fail "no part \`$name\`" "the parts are: boot warm matrix evidence growth reports"
 done
 [ "${parts[*]}" = boot ] || prepare
 for name in "${parts[@]}"; do

@@ -3,7 +3,7 @@
 #
 #   tests/bench/boot.sh [SERIES...]        all kernels that stock virtme-ng can boot, or those named
 #
-# Writes reports/bench/boot.md and boot.json. Ends non-zero on trouble only; a missed goal is marked in the table.
+# Writes reports/bench/boot.md and boot.json. Ends non-zero on errors only; a missed goal is marked in the table.
 set -euo pipefail
 . "$(dirname "$0")/stock.sh"
 

@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 selectors=()
 for kernel in "${kernels[@]}"; do selectors+=(--kernel "$kernel"); done
 
-# The same manifest with the guest told to collect nothing.
+# The same manifest with the guest set to collect nothing.
 sed -E 's/^\[kernel\..*\]$/&\nappend = ["corematrix.fault=bare"]/' kernels.toml > "$work/kernels.toml"
 cp kernels.lock "$work/kernels.lock"
 export COREMATRIX_VIRTME_RUN="${COREMATRIX_VIRTME_RUN:-$PWD/.venv/bin/virtme-run}"

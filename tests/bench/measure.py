@@ -3,8 +3,9 @@
 
     measure.py FILE KEY=VALUE... -- COMMAND...
 
-Wall seconds, CPU seconds of the command with all its children, and the peak resident memory of the command's own process without
-its children (QEMU is one). The exit code is passed on.
+Wall seconds, CPU seconds of the command with all its children, the peak resident memory of the command's own process without
+its children (QEMU is one), and the peak of what all of them have together: memory that several share, such as a snapshot, counts once.
+The exit code is passed on.
 """
 import json
 import os
@@ -14,6 +15,8 @@ import time
 
 # How often the peak is read; the kernel keeps it, so only growth in the last moment can be missed.
 PERIOD = 0.02
+# Looking at all processes takes longer.
+TREE_PERIOD = 0.5
 
 
 def own_peak(pid):
@@ -25,24 +28,55 @@ def own_peak(pid):
         return None
 
 
+def tree(root):
+    """Numbers of a process and all below it."""
+    children = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat", encoding="ascii", errors="replace") as stat:
+                # The name in brackets may have blanks and brackets of its own.
+                parent = int(stat.read().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        children.setdefault(parent, []).append(int(name))
+    found, open_ = [], [root]
+    while open_:
+        found.append(open_.pop())
+        open_ += children.get(found[-1], [])
+    return found
+
+
+def shared_out(pid):
+    """KiB of a process, of what it shares its part."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii", errors="replace") as rollup:
+            return next((int(line.split()[1]) for line in rollup if line.startswith("Pss:")), 0)
+    except OSError:
+        return 0
+
+
 def main():
     split = sys.argv.index("--")
     file, keys, command = sys.argv[1], sys.argv[2:split], sys.argv[split + 1 :]
     record = dict(key.split("=", 1) for key in keys)
     begin = time.monotonic()
     child = subprocess.Popen(command)
-    peak = 0
+    peak, peak_tree, next_tree = 0, 0, begin + TREE_PERIOD
     while True:
         pid, status, usage = os.wait4(child.pid, os.WNOHANG)
         if pid:
             break
         peak = own_peak(child.pid) or peak
+        if time.monotonic() >= next_tree:
+            peak_tree = max(peak_tree, sum(map(shared_out, tree(child.pid))))
+            next_tree = time.monotonic() + TREE_PERIOD
         time.sleep(PERIOD)
     code = os.waitstatus_to_exitcode(status)
     record.update(
         wall_s=round(time.monotonic() - begin, 3),
         cpu_s=round(usage.ru_utime + usage.ru_stime, 3),
         peak_rss_mib=round(peak / 1024, 1),
+        peak_tree_mib=round(peak_tree / 1024, 1),
         exit=code,
     )
     with open(file, "a", encoding="ascii") as out:

@@ -1,10 +1,10 @@
 # Sourced by tests/bench and tests/judge: plain Debian kernels, and how stock virtme-ng boots them.
 #
-# Everything lives in one cache folder; the system is left as it is. Packages are downloaded with an apt state of our own,
+# Everything lives in one cache directory; the system is left as it is. Packages are downloaded with an apt state of our own,
 # unpacked and never installed. Kernels are of the plain flavour: stock virtme-ng shares the host's files over 9p, which
 # the `-cloud-` flavours lack.
 
-# series | suites, best first | packages that make one kernel, the one with the image first
+# series | suites, most preferred first | packages that make one kernel, the one with the image first
 stock_kernels=(
     "5.10|bullseye|linux-image"
     "6.1|bookworm|linux-image"
@@ -55,7 +55,7 @@ stock_begin() {
 
 # Stock virtme-ng's guest is the host's root, and finds its script's input and output by udev's links: without udev it
 # loses both output and exit code. Every installed Debian has udev; containers do not. Sets `udev` to where it comes from:
-# `host`, or a folder with the package.
+# `host`, or a directory with the package.
 stock_udev() {
     udev=host
     if [ ! -e /usr/lib/systemd/systemd-udevd ]; then
@@ -118,7 +118,7 @@ CONF
     touch "$state/updated"
 }
 
-# stock_unpack FOLDER PACKAGE/SUITE...: downloads the packages and unpacks them into FOLDER; if one cannot be had, returns 1
+# stock_unpack FOLDER PACKAGE/SUITE...: downloads the packages and unpacks them into FOLDER; if one is not available, returns 1
 # and sets `lacking` to those.
 stock_unpack() {
     local folder=$1 staging deb
@@ -149,12 +149,12 @@ stock_tools() {
     for package in "${wanted[@]}"; do touch "$stock_root/.$package"; done
 }
 
-# stock_kernel SERIES: sets `tree` (the unpacked kernel), `release` and `image`; returns 1 with `why` set if it cannot be had.
+# stock_kernel SERIES: sets `tree` (the unpacked kernel), `release` and `image`; returns 1 with `why` set if it is not available.
 stock_kernel() {
     local series=$1 entry name suites parts first versions=() version suite tried=0 names part
     tree=$stock_cache/kernels/$series
     if [ ! -d "$tree" ]; then
-        # What could not be had is not asked for again on the same day.
+        # What was not available is not requested again on the same day.
         if [ -n "$(find "$tree.gone" -mmin -1440 2>/dev/null)" ]; then why=$(< "$tree.gone"); return 1; fi
         for entry in "${stock_kernels[@]}"; do
             IFS='|' read -r name suites parts <<< "$entry"
@@ -195,7 +195,7 @@ stock_kernel() {
     [ -e "$image" ] || image=$tree/usr/lib/modules/$release/vmlinuz
 }
 
-# Fetches every kernel that can be had; sets `present` (series) and `stock_missing`.
+# Fetches every kernel that is available; sets `present` (series) and `stock_missing`.
 stock_present() {
     local entry series
     present=()

@@ -12,7 +12,7 @@ SEC("socket") int fetches(void *ctx)
 	return __sync_fetch_and_add(&sum, 1) == 7;
 }
 
-// The older addition, whose result nobody sees.
+// The older addition, whose result no one sees.
 SEC("socket") int adds(void *ctx)
 {
 	__u64 sum = 1;

@@ -1,4 +1,4 @@
-//! [`fuzz`]: readers get bytes that no one wrote, and must answer in bounded time and memory, whatever they answer.
+//! [`fuzz`]: readers get bytes that no one wrote, and must answer in bounded time and memory, with any answer.
 //!
 //! `make fuzz` runs longer. What fails is made again by `COREMATRIX_FUZZ_SEED` and `COREMATRIX_FUZZ_ROUND`.
 

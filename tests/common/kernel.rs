@@ -72,7 +72,7 @@ impl TestKernel {
                 Store::open(&Places::from_environment(None).unwrap().store).unwrap(),
                 LockFile::open(&self.lock).unwrap(),
             );
-            let spec = &manifest.select(&[self.name.to_owned()]).unwrap()[0];
+            let spec = &manifest.select(&[self.name.to_owned()], &|_| None).unwrap()[0];
             let found = store.file_systems(spec, &self.stored, &lock, false, &drop).unwrap();
             assert!(found.missing.is_empty(), "{found:?}");
         });
@@ -123,7 +123,7 @@ fn fetch() -> TestKernel {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let get = || -> Result<TestKernel, Box<dyn std::error::Error>> {
         let manifest = Manifest::load(&project.join("kernels.toml"))?;
-        let spec = &manifest.select(&[NAME.to_owned()])?[0];
+        let spec = &manifest.select(&[NAME.to_owned()], &|_| None)?[0];
         let Source::Apt { suites, packages, .. } = &spec.source else { return Err("it is not from apt".into()) };
         let places = Places::from_environment(None)?;
         let mut store = Store::open(&places.store)?;

@@ -24,7 +24,7 @@ use kernel::TestKernel;
 pub use kernel::{kernel, virtme_run};
 pub(crate) use need::need;
 
-/// For whatever has to happen sooner or later. Machines may be slow; a test that waits this long has failed.
+/// For anything that has to happen sooner or later. Machines may be slow; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A directory for one test: a manifest, a scratch directory of its own (`TMPDIR`), a store of its own and the report.
@@ -141,7 +141,7 @@ impl Lab {
         let ours = self.scratch().join("corematrix-").display().to_string();
         let running = |pid: &i32| {
             let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-            // A zombie has no command line any more.
+            // A zombie no longer has a command line.
             String::from_utf8_lossy(&read("cmdline")).contains(&ours) && read("comm").starts_with(b"qemu")
         };
         let entries = fs::read_dir("/proc").unwrap().flatten();

@@ -1,4 +1,4 @@
-//! [`need!`]: what a test cannot do without. A contributor's machine may lack it: the test says so and ends. With `COREMATRIX_NO_SKIP`,
+//! [`need!`]: what a test needs. A contributor's machine may lack it: the test says so and ends. With `COREMATRIX_NO_SKIP`,
 //! which `make test` sets, it fails.
 //!
 //! The unit tests include this file, too.

@@ -10,7 +10,7 @@ const EXISTENCE: [u32; 4] = [2, 8, 10, 12];
 pub struct Count {
     /// CO-RE relocations that ask for existence.
     pub existence: usize,
-    /// Names of the externs that the object can do without.
+    /// Names of the externs that the object does not need.
     pub weak: Vec<String>,
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::{Arg, Command, CommandFactory as _};
 use corematrix::cli::Cli;
 
-/// Understood by every command, and told once.
+/// Understood by every command, and described once.
 const GLOBAL: [&str; 2] = ["named_manifest", "store"];
 
 pub fn reference() -> String {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Directories with pages, beside those at the root.
 const FOLDERS: [&str; 6] = ["docs", "programs", "programs/systems", "images", "images/loaders", "reports"];
-/// Tells the past: it names commands as they were.
+/// Describes the past: it names commands as they were.
 const HISTORY: &str = "CHANGELOG.md";
 
 pub struct Page {

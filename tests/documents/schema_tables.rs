@@ -100,7 +100,7 @@ fn rows(text: &mut String, object: &Value, before: &str, required: &[&str]) {
 /// The type, in words.
 fn form(value: &Value) -> String {
     if let Some(name) = value["$ref"].as_str().and_then(|reference| reference.strip_prefix("#/$defs/")) {
-        // Types of the record begin with a capital, and have a heading of their own.
+        // Types of the record begin with a capital, and have a separate heading.
         let has_heading = name.starts_with(|c: char| c.is_ascii_uppercase());
         return if has_heading { format!("[{name}](#{})", name.to_ascii_lowercase()) } else { name.to_owned() };
     }
@@ -127,7 +127,7 @@ fn form(value: &Value) -> String {
             _ => "list".to_owned(),
         },
         Value::String(kind) if kind == "object" => match value["properties"].as_object() {
-            // The record of a variant: what it holds tells it from others.
+            // The record of a variant: what it holds distinguishes it from others.
             Some(properties) if value.get("description").is_none() || value.get("required").is_some() => {
                 format!(
                     "object with {}",

@@ -47,7 +47,7 @@ pub fn wrong(banned: &[Banned], place: &str, text: &str) -> Vec<String> {
 }
 
 /// Directories whose comments are checked.
-const CHECKED: [&str; 3] = ["harness/cli", "harness/explain", "harness/report"];
+const CHECKED: [&str; 3] = ["harness", "images", "tests"];
 
 /// The comments of the sources, each with its place. Code in doc comments is none.
 pub fn comments(root: &Path) -> Vec<(String, String)> {

@@ -77,7 +77,7 @@ for release in bookworm trixie; do
         inside "$root" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "/dist/corematrix_${version}_amd64.deb" \
             >> "$work/$release.log" 2>&1 || { tail -20 "$work/$release.log"; fail "$release: the package cannot be installed" "see above"; }
     fi
-    # Nobody is there to ask.
+    # No one is there to ask.
     inside "$root" corematrix setup < /dev/null > "$work/$release.asked" 2>&1 && fail "$release: setup found all there" "is the chroot bare?"
     grep -q 'corematrix setup --yes' "$work/$release.asked" || { cat "$work/$release.asked"; fail "$release: setup does not say what to do" "see above"; }
     inside "$root" corematrix setup --yes > "$work/$release.setup" 2>&1 || { tail -30 "$work/$release.setup"; fail "$release: setup failed" "see above"; }

@@ -5,7 +5,7 @@
 #   tests/judge/judge.sh [SERIES...]       all kernels that stock virtme-ng can boot, or those named
 #
 # Writes reports/judge/judge.md, the guests' output and corematrix's own report beside it. Ends with 1 on any difference that
-# explained.txt does not name, and with 3 on trouble.
+# explained.txt does not name, and with 3 on errors.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../bench/stock.sh"
@@ -40,7 +40,7 @@ printf '%s\n' "${tools[@]}" | grep ' ' > "$work/guest/tools"
 gcc -O2 -Wall -Wextra -Werror -I "$stock_root/usr/include" "$here/judge.c" "$stock_root/usr/lib/x86_64-linux-gnu/libbpf.a" \
     -lelf -lz -o "$work/guest/judge"
 
-# corematrix on the very same kernels. Failed programs are results; only a missing report is trouble.
+# corematrix on the very same kernels. Failed programs are results; only a missing report is an error.
 stock_manifest "$work/kernels.toml" "${present[@]}"
 say "corematrix: ${#names[@]} tools on ${present[*]}"
 "$corematrix" --manifest "$work/kernels.toml" --store "$stock_cache/store" run "${names[@]/#/$stock_root/usr/sbin/}" \

@@ -5,7 +5,7 @@
 #
 #   tests/judge/kvm.sh [PART...]       all parts, or those named; kvm/job.sh has them
 #
-# KERNELS names the kernels, which the store has to have. Ends with 1 on any difference, and with 3 on trouble. The machine's disk and
+# KERNELS names the kernels, which the store has to have. Ends with 1 on any difference, and with 3 on errors. The machine's disk and
 # all that was written stay in target/kvm-judge.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -46,7 +46,7 @@ exec {lock}>"$work/lock"
 flock --nonblock "$lock" || fail "another run of this judge is at work in $work"
 machine_build
 
-# The project as both sides have it: the same paths, the same kernels. What is known of the kernels without KVM stays here.
+# The project as both sides have it: the same paths, the same kernels. What is known about the kernels without KVM stays here.
 side=$work/project
 rm -rf "$side" "$work/disk" "$work"/share/*
 mkdir -p "$side/objects" "$side/store/kernels" "$side/virtme"

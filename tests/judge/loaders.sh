@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Holds what is known of libraries (`harness/loader/profile`) against their real loaders: the same objects on the same kernels, by the loader and by
+# Holds what is known about libraries (`harness/loader/profile`) against their real loaders: the same objects on the same kernels, by the loader and by
 # its profile. Prints each program whose verdict differs, and the counts; fails if there is one.
 #
 #   tests/judge/loaders.sh [KERNEL...]      OBJECTS="a.o b.o" names other objects

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A function that nothing in the object defines: its own loader puts another in its place.
+// A function that nothing in the object defines: its own loader replaces it.
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 

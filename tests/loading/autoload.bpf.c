@@ -1,4 +1,4 @@
-// A program that no kernel loads, and that its loader therefore leaves out; and one that it loads only where it is asked to.
+// A program that no kernel loads, and that its loader therefore leaves out; and one that it loads only on request.
 #include "../../programs/story.h"
 
 struct sk_buff___gone {

@@ -88,7 +88,7 @@ fn lay_out(folder: &Path, files: &[(String, Vec<u8>)]) {
 /// The kernel `name` of the lab's manifest, by way of the lab's store.
 fn fetch(lab: &Lab, name: &str) -> Result<StoredKernel, StoreError> {
     let manifest = Manifest::load(&lab.path("kernels.toml")).unwrap();
-    let spec = &manifest.select(&[name.to_owned()]).unwrap()[0];
+    let spec = &manifest.select(&[name.to_owned()], &|_| None).unwrap()[0];
     let lock = LockFile::open(&lab.path("kernels.lock")).unwrap();
     Store::open(&lab.store()).unwrap().kernel(spec, &lock, false, &|step| println!("{name}: {step}"))
 }

@@ -117,7 +117,7 @@ fn ci_kernels() -> Vec<u8> {
     layer(&files)
 }
 
-/// The layers of little-vm-helper: a base, and all of a kernel in a directory of its own.
+/// The layers of little-vm-helper: a base, and all of a kernel in a separate directory.
 fn little_vm_helper() -> [Vec<u8>; 2] {
     let inside = |(name, bytes): (String, Vec<u8>)| (format!("data/kernels/5.10-main/{name}"), bytes);
     let base = [("bin/busybox".to_owned(), vec![1; 5000]), ("etc/passwd".to_owned(), b"root:x:0:0::/:\n".to_vec())];
@@ -184,7 +184,8 @@ fn a_tag_is_pinned_and_both_layouts_are_found() {
     let manifest = Manifest::load(&lab.path("kernels.toml")).unwrap();
     let lock = LockFile::open(&lab.path("kernels.lock")).unwrap();
     let store = Store::open(&lab.store()).unwrap();
-    let newest = store.newest_kernel(&manifest.select(&["ci".to_owned()]).unwrap()[0], &lock, &drop).unwrap();
+    let newest =
+        store.newest_kernel(&manifest.select(&["ci".to_owned()], &|_| None).unwrap()[0], &lock, &drop).unwrap();
     assert_eq!((newest.identity.release.as_str(), locked()), (release(), second));
     assert_eq!(newest.notes, ["no kernel config: objects with kconfig externs cannot be judged"]);
 

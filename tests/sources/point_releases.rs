@@ -1,4 +1,4 @@
-//! Several builds of a kernel in one repository, run and searched as kernels of their own.
+//! Several builds of a kernel in one repository, run and searched as separate kernels.
 
 use std::fs;
 use std::path::Path;

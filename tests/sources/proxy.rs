@@ -10,7 +10,7 @@ use super::INFRASTRUCTURE;
 use super::common::{Ended, Lab, Run, need, object};
 use super::service::{Service, command, done};
 
-/// A proxy that writes down what it is asked for, and leads nowhere.
+/// A proxy that writes down what is requested, and leads nowhere.
 struct Proxy {
     address: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -86,7 +86,7 @@ fn proxies_are_used_where_they_are_wanted_and_dead_ends_are_remembered() {
     ]);
     assert_eq!(proxy.asked(), ["GET http://kernels.example/linux.deb?key=sesame HTTP/1.1 with user"]);
 
-    // By https a proxy is asked for a way; this one knows none, which no second try will change.
+    // For https a proxy is asked to connect; this one does not, which no second try will change.
     let https = lab("https://kernels.example/linux.deb");
     let ended = run(&https, &[("https_proxy", &address)]);
     ended.expect_said(&["the proxy refused the connection (status 403)", "hint: ", "proxy settings"]);

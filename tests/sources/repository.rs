@@ -12,7 +12,7 @@ use super::{BROKEN, GOOD, expect_whole, fetch, installed, kernel, lay_out, modul
 
 const ARCH: &str = std::env::consts::ARCH;
 
-/// A key that signs, in a directory of its own.
+/// A key that signs, in a separate directory.
 pub struct Key {
     home: tempfile::TempDir,
 }
@@ -182,7 +182,7 @@ fn expect_reproduced(lab: &Lab, build: &str) {
     assert!(reproduced.stdout.contains("reproduced: "), "{}{}", reproduced.stdout, reproduced.stderr);
 }
 
-/// Packs a kernel and an index of it as `abuild` and `apk index` do: signature, control and data are archives of their own, one behind the other.
+/// Packs a kernel and an index of it as `abuild` and `apk index` do: signature, control and data are separate archives, one behind the other.
 const APK: &str = r#"
 cd "$1"; release=$2; version=$3; out=$4
 # One small file, without the end of an archive.
@@ -234,7 +234,7 @@ fn kernels_of_the_catalogue_are_added_or_chosen_by_their_names() {
     let added = done(lab.tool("kernels").args(["add", "ubuntu:22.04/hwe", "--optional"]));
     assert!(added.contains("[kernel.\"ubuntu-22.04-hwe\"]") && added.contains("jammy-updates"), "{added}");
     let manifest = Manifest::load(&lab.path("kernels.toml")).unwrap();
-    let chosen = manifest.select(&["ubuntu:22.04/hwe".to_owned()]).unwrap();
+    let chosen = manifest.select(&["ubuntu:22.04/hwe".to_owned()], &|_| None).unwrap();
     assert!(chosen.len() == 1 && chosen[0].optional, "{chosen:?}");
     done(lab.tool("kernels").args(["add", "el:9", "--optional"]));
     assert_eq!(Manifest::load(&lab.path("kernels.toml")).unwrap().kernel("el-9").unwrap().fallbacks.len(), 1);

@@ -20,7 +20,7 @@ pub const USER: &str = "corematrix";
 pub const PASSWORD: &str = "sesame-4711";
 const PASSWORD_HASH: &str = "$2y$04$abcdefghijklmnopqrstuu6sY3P5qG63S2M1n3TdY98AgJRZ8znRq";
 
-/// A server with a directory of its own. Dropping it ends it.
+/// A server with a separate directory. Dropping it ends it.
 pub struct Service {
     folder: tempfile::TempDir,
     child: Child,
@@ -104,7 +104,7 @@ impl Service {
 
     /// How often `text` and `also` stand in a line of the server's log of requests.
     pub fn requests(&self, text: &str, also: &str) -> usize {
-        // Servers write their logs when they like, but in order: what came before this request is written before it.
+        // Servers write their logs when they like, but in order: earlier requests are written before it.
         let mark = format!("/v2/mark-{}", MARKS.fetch_add(1, Ordering::Relaxed));
         let mut request = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         request.write_all(format!("GET {mark} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();

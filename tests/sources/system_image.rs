@@ -116,7 +116,7 @@ fn kernels_on_xfs_and_btrfs_boot() {
     need!("guests", "programs", "qemu-img", "mkfs.xfs", "mkfs.btrfs");
     let lab = Lab::with_kernel("");
     let (boot, root) = at(&format!("vmlinuz-{}", release()), Some(&format!("config-{}", release())), "lib/modules");
-    // EL has `/boot` on a partition of its own, the rest on another.
+    // EL has `/boot` on a separate partition, the rest on another.
     expect_kernel(&lab, &parts(&lab, "el", &[xfs(&lab, "boot", &boot), xfs(&lab, "root", &root)]));
     expect_boots(&lab);
     expect_kernel(&lab, &parts(&lab, "one", &[btrfs(&lab, "whole", &installed())]));
@@ -133,7 +133,7 @@ fn kernels_on_xfs_and_btrfs_boot() {
 fn kernels_of_systems_that_nobody_changes_are_found() {
     need!("guests", "qemu-img", "mkfs.ext4", "mkfs.vfat", "mcopy", "mksquashfs", "mkfs.erofs");
     let lab = Lab::with_kernel("");
-    // Flatcar: the kernel in the EFI system partition, `/usr` a partition of its own.
+    // Flatcar: the kernel in the EFI system partition, `/usr` a separate partition.
     let (esp, usr) = at("flatcar/vmlinuz-a", None, "lib/modules");
     let mut usr = usr;
     let config = fs::read(kernel().stored.config.as_ref().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! [`Book`]: `programs/stories.toml`, what each program of each story should do on a kernel, told as facts about the kernel.
+//! [`Book`]: `programs/stories.toml`, what each program of each story should do on a kernel, as facts about the kernel.
 
 use std::collections::BTreeMap;
 use std::path::Path;

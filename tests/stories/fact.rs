@@ -123,7 +123,7 @@ impl Fact {
         }
     }
 
-    /// Whether no one can tell, since it is about modules of which nothing is known.
+    /// Whether it is not known, since it is about modules that are not known.
     pub fn is_open(&self, kernel: &KernelFacts) -> bool {
         match self {
             Fact::InModule(..) => !Fact::ModuleFunctions.holds(kernel),
@@ -134,7 +134,7 @@ impl Fact {
     }
 }
 
-/// What is known of a kernel: its own types, and what the store has of its modules.
+/// What is known about a kernel: its own types, and what the store has of its modules.
 pub struct KernelFacts {
     own: Btf,
     stored: Option<StoredKernel>,
@@ -148,7 +148,7 @@ impl KernelFacts {
         KernelFacts { stored: Some(stored), ..KernelFacts::without_modules(own) }
     }
 
-    /// Of types alone.
+    /// From BTF alone.
     pub fn without_modules(own: Btf) -> KernelFacts {
         KernelFacts { own, stored: None, modules: OnceCell::new(), functions: OnceCell::new() }
     }

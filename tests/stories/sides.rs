@@ -8,7 +8,7 @@ use corematrix::record::{GuardRecord, Liveness};
 
 use crate::fact::{Fact, KernelFacts};
 
-/// Guards that are always reached where their program loads: object, program, what is asked, and the fact that decides.
+/// Guards that are always reached where their program loads: object, program, what the guard asks for, and the fact that decides.
 const GUARDS: [(&str, &str, &str, &str); 22] = [
     ("bio-disk", "guarded", "struct bio___new.bi_bdev", "field bio.bi_bdev"),
     ("bpf-strncmp", "guarded", "enum bpf_func_id::BPF_FUNC_strncmp", "enumerator bpf_func_id.BPF_FUNC_strncmp"),

@@ -20,8 +20,8 @@ pub(in super::super) struct HistoryArgs {
     /// Type (task_struct), field (task_struct.se.vruntime), enumerator (BPF_FUNC_loop), function or variable.
     #[arg(value_name = "NAME")]
     name: String,
-    /// Read kernel BTF from a BTF or ELF file, a directory of such files, or an archive in the layout of BTFHub, with
-    /// or without a pattern such as `archive/ubuntu/20.04/x86_64/*`; may be repeated [default: the stored kernels].
+    /// Read kernel BTF from a BTF or ELF file, a directory of such files, or an archive in the layout of BTFHub. A
+    /// pattern such as `archive/ubuntu/20.04/x86_64/*` selects files; may be repeated [default: the stored kernels].
     #[arg(long, value_name = "FILE|DIR|PATTERN")]
     btf: Vec<PathBuf>,
     /// Print JSON.

@@ -26,7 +26,7 @@ impl KnownKernels {
     ) -> Result<KnownKernels, Failure> {
         let everything = [ALL.to_owned()];
         let (wanted, offline) = if selectors.is_empty() { (&everything[..], true) } else { (selectors, offline) };
-        let specs = project.manifest.select(wanted).map_err(|error| {
+        let specs = project.select(wanted).map_err(|error| {
             let hint = error.hint();
             Failure::input(error, hint)
         })?;

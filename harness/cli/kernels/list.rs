@@ -32,11 +32,10 @@ pub(in super::super) struct ListArgs {
 pub(in super::super) fn run(common: &Common, args: &ListArgs) -> Result<ExitCode, Failure> {
     let project = Project::load(&common.manifest, &common.places()?)?;
     let all = ["all".to_owned()];
-    let chosen =
-        project.manifest.select(if args.kernel.is_empty() { &all } else { &args.kernel }).map_err(|error| {
-            let hint = error.hint();
-            Failure::input(error, hint)
-        })?;
+    let chosen = project.select(if args.kernel.is_empty() { &all } else { &args.kernel }).map_err(|error| {
+        let hint = error.hint();
+        Failure::input(error, hint)
+    })?;
     let folders = project.store.folders().map_err(store_failure)?;
     let chosen: Vec<KernelSpec> = chosen.iter().flat_map(|spec| project.each_build(spec)).collect();
     let rows: Vec<Row> = chosen.iter().map(|spec| Row::of(&project, spec, &folders)).collect();

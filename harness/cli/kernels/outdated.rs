@@ -67,7 +67,6 @@ pub(in super::super) fn run(common: &Common, args: &OutdatedArgs) -> Result<Exit
 /// Whether the lists of builds have moved on; and whether one could not be asked for.
 fn builds(project: &mut Project, selectors: &[String]) -> Result<(Vec<OutdatedKernel>, bool), Failure> {
     let asked: Vec<String> = project
-        .manifest
         .select(selectors)
         .map_err(MatrixError::from)?
         .into_iter()

@@ -14,7 +14,7 @@ use crate::record::exit_code;
 use crate::source::{LockFile, TypesOnly};
 use crate::store::{StoreError, StoredKernel};
 
-/// Servers are asked for this many kernels at once.
+/// This many kernels are downloaded at once.
 const AT_ONCE: usize = 4;
 
 #[derive(Debug, Args)]

@@ -27,8 +27,8 @@ pub(super) struct LintArgs {
     /// BPF objects, directories, archives, executables that embed objects, or suite files.
     #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|SUITE.toml", required_unless_present = "rules")]
     inputs: Vec<PathBuf>,
-    /// Read kernel BTF from a BTF or ELF file, a directory of such files, or an archive in the layout of BTFHub, with
-    /// or without a pattern such as `archive/ubuntu/20.04/x86_64/*`; may be repeated [default: the stored kernels].
+    /// Read kernel BTF from a BTF or ELF file, a directory of such files, or an archive in the layout of BTFHub. A
+    /// pattern such as `archive/ubuntu/20.04/x86_64/*` selects files; may be repeated [default: the stored kernels].
     #[arg(long, value_name = "FILE|DIR|PATTERN")]
     btf: Vec<PathBuf>,
     /// Ignore the findings of a rule everywhere, in a source file, or at one line; may be repeated.

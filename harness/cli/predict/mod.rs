@@ -22,8 +22,8 @@ pub(super) struct PredictArgs {
     /// BPF objects, directories, archives, executables that embed objects, images or suite files.
     #[arg(value_name = "OBJECT|BINARY|DIR|ARCHIVE|IMAGE|SUITE.toml", required = true)]
     inputs: Vec<PathBuf>,
-    /// Read kernel BTF from a BTF or ELF file, a directory of such files, or an archive in the layout of BTFHub, with
-    /// or without a pattern such as `archive/ubuntu/20.04/x86_64/*`; may be repeated [default: the stored kernels].
+    /// Read kernel BTF from a BTF or ELF file, a directory of such files, or an archive in the layout of BTFHub. A
+    /// pattern such as `archive/ubuntu/20.04/x86_64/*` selects files; may be repeated [default: the stored kernels].
     #[arg(long, value_name = "FILE|DIR|PATTERN")]
     btf: Vec<PathBuf>,
     /// Print JSON, with every kernel.

@@ -209,7 +209,7 @@ impl ReproCase {
             return Err(Failure::input("too many arguments: without a run, name `KERNEL INPUT [PROGRAM]`", None));
         }
         let project = Project::load(&common.manifest, &common.places()?)?;
-        let chosen = project.manifest.select(std::slice::from_ref(kernel)).map_err(|error| {
+        let chosen = project.select(std::slice::from_ref(kernel)).map_err(|error| {
             let hint = error.hint();
             Failure::input(error, hint)
         })?;

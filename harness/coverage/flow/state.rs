@@ -1,4 +1,4 @@
-//! [`State`]: what is known of registers and stack, and what instructions make of it.
+//! [`State`]: what is known about registers and stack, and what instructions make of it.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::super::value::{Bits, Value};
 /// The size of a stack in bytes (`MAX_BPF_STACK`).
 const STACK: i32 = 512;
 
-/// What is known of registers and stack at one place.
+/// What is known about registers and stack at one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct State {
     registers: [Value; 11],
@@ -24,7 +24,7 @@ impl State {
         State { registers, stack: BTreeMap::new() }
     }
 
-    /// Takes another way to the same place in; tells whether that is news.
+    /// Takes another way to the same place in; returns whether that changes anything.
     pub fn join(&mut self, other: &State) -> bool {
         let before = self.clone();
         for (one, other) in self.registers.iter_mut().zip(&other.registers) {

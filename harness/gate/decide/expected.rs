@@ -60,6 +60,7 @@ impl<'a> Gate<'a> {
                     used.fails.insert(k);
                     expectation.foresees(verdict, cause)
                 }
+                // It cannot attach, or the object does not load as a whole: neither is a verdict.
                 None => {
                     used.fails.insert(k);
                     expectation.verdict.is_none() && expectation.cause.is_none()
@@ -93,7 +94,7 @@ impl<'a> Gate<'a> {
         }
     }
 
-    /// Allowances of what no kernel complains about any more.
+    /// Allowances for warnings that no kernel logs now.
     pub(super) fn unused_allowances(&mut self) {
         let stale = self.expectations.warnings.iter().zip(&self.allowed).filter(|(_, used)| !**used);
         let stale: Vec<&Scope> = stale.map(|(allowance, _)| &allowance.scope).collect();

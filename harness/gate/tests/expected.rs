@@ -132,3 +132,34 @@ fn the_infrastructure_is_never_expected_to_fail() {
     record.cells[0].programs[1].verdict = Verdict::Loaded;
     assert_eq!(exit_code::of(&record), exit_code::GOOD, "what cannot be judged was expected");
 }
+
+#[test]
+fn an_object_as_a_whole_is_expected_to_fail_by_run_and_by_gate() {
+    let mut record = baseline();
+    record.cells[0].programs[1].verdict = Verdict::Loaded;
+    let reason = Some("map `m`: type 27 is not supported".to_owned());
+    record.cells[0].whole = Some(WholeLoad { prepared: false, reason, left_out: Vec::new(), expected: None });
+    let marked = |text: &str| {
+        let mut record = record.clone();
+        expectations(&format!("[[expect]]\nreason = \"known\"\nlink = \"l\"\n{text}"))
+            .mark(&mut record, limits().today);
+        record
+    };
+    assert_eq!(exit_code::of(&record), exit_code::PROGRAM_FAILED);
+    for text in ["object = \"a\"\nkernel = \"5.10\"", "program = \"(object)\""] {
+        let marked = marked(text);
+        assert_eq!(exit_code::of(&marked), exit_code::GOOD, "{text}");
+        assert_eq!(marked.whole_excuse(0, 0).as_deref(), Some("expected: known (l)"));
+        assert_eq!(marked.whole_excuse(0, 1), None, "it loads there");
+        // The gate agrees, with the file and without it.
+        for known in [expectations(&format!("[[expect]]\nreason = \"known\"\n{text}")), Expectations::default()] {
+            let report = decide(&marked, None, &known, &limits());
+            assert_eq!(decided(&report), (exit_code::GOOD, String::new()), "{text}");
+            assert_eq!(report.excused.len(), 1);
+        }
+    }
+    // It is about a program, about another object, or about a verdict, which an object as a whole does not have.
+    for text in ["program = \"first\"", "object = \"b\"", "verdict = \"map_creation_failed\"", "kernel = \">6.0\""] {
+        assert_eq!(exit_code::of(&marked(text)), exit_code::PROGRAM_FAILED, "{text}");
+    }
+}

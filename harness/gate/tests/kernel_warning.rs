@@ -40,7 +40,7 @@ fn kernel_warnings_are_red_unless_they_are_allowed() {
     );
     assert_eq!(text.lines().count(), 3, "{text}");
 
-    // What was there before is known, whatever its line by now.
+    // What was there before is known, even if its line has changed.
     let mut before = baseline();
     loud(&mut before);
     let mut after = before.clone();

@@ -69,8 +69,12 @@ fn each_regression_alone_turns_it_red() {
         (
             "whole",
             Box::new(|record| {
-                record.cells[5].whole =
-                    Some(WholeLoad { prepared: false, reason: Some("map `m`".to_owned()), left_out: Vec::new() });
+                record.cells[5].whole = Some(WholeLoad {
+                    prepared: false,
+                    reason: Some("map `m`".to_owned()),
+                    left_out: Vec::new(),
+                    expected: None,
+                });
             }),
             "Red object fails as a whole: `b` on 6.12: does not load as a whole, as its own loader would load it: map \
     `m`; in the baseline it did",

@@ -10,7 +10,7 @@ use corematrix_protocol::user_space::InBinary;
 
 use corematrix_protocol::attach::{AttachTo, TargetFacts, TargetKind};
 
-/// Copies of a function that are named; more tell no more.
+/// Copies of a function that are named; more add nothing.
 const MOST_COPIES: usize = 3;
 
 /// Where a program is attached.
@@ -276,7 +276,7 @@ mod tests {
         assert!(nowhere(&Target::of(BPF_PROG_TYPE_XDP, BPF_XDP_DEVMAP, "xdp/devmap")));
         assert_eq!(Target::of(BPF_PROG_TYPE_SCHED_CLS, 0, "tc"), Target::Tc { egress: false });
         assert_eq!(Target::of(BPF_PROG_TYPE_SCHED_CLS, BPF_TCX_EGRESS, "tc/egress"), Target::Tc { egress: true });
-        // The attach type of tcx alone says nothing, since libbpf gives it to `tc/egress` as well.
+        // The attach type of tcx alone does not decide, since libbpf gives it to `tc/egress` as well.
         assert_eq!(Target::of(BPF_PROG_TYPE_SCHED_CLS, BPF_TCX_EGRESS, "tcx/egress"), Target::Tcx);
         assert_eq!(Target::of(BPF_PROG_TYPE_SCHED_CLS, BPF_NETKIT_PEER, "netkit/peer"), Target::Netkit);
         assert_eq!(Target::of(BPF_PROG_TYPE_LSM, BPF_LSM_CGROUP, "lsm_cgroup/socket_bind"), Target::Cgroup);

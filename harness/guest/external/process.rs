@@ -71,7 +71,7 @@ impl LoaderProcess {
             }
             let streams = [input.as_raw_fd(), output.as_raw_fd(), errors.as_raw_fd()];
             for (stream, number) in streams.into_iter().zip(0..) {
-                // SAFETY: both are descriptors of this process, and what had the number before is not used any more.
+                // SAFETY: both are descriptors of this process, and what had the number before is no longer used.
                 unsafe { libc::dup2(stream, number) };
             }
             // Calls that are stopped before anybody watches would fail.
@@ -110,7 +110,7 @@ impl LoaderProcess {
         (answer, self.watch.take_calls())
     }
 
-    /// Has the kernel refuse the next load of the program of this name, as the kernel keeps it, if it is asked for without a log.
+    /// Has the kernel refuse the next load of the program of this name, as the kernel keeps it, if it is requested without a log.
     pub fn refuse_without_log(&mut self, program: Option<String>) {
         self.watch.refuse_without_log(program);
     }
@@ -152,7 +152,7 @@ impl LoaderProcess {
                 let length = self.answers.read(&mut piece).map_err(|error| broken(&error))?;
                 self.read.extend_from_slice(&piece[..length]);
             } else if answered.intersects(PollFlags::HUP | PollFlags::ERR) {
-                // It has closed its output; its end is near, or it does not speak any more.
+                // It has closed its output; its end is near, or it has stopped sending.
                 std::thread::sleep(std::time::Duration::from_millis(1));
             }
         }

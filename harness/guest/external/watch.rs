@@ -27,7 +27,7 @@ pub struct Watch {
     without_log: Option<String>,
 }
 
-/// Has the kernel stop this process, and those that it starts, at each `bpf(2)` call. One that is not watched cannot make such calls any more.
+/// Has the kernel stop this process, and those that it starts, at each `bpf(2)` call. A process that is not watched can no longer make such calls.
 pub fn ask_to_be_watched() -> Result<(), Errno> {
     let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
@@ -115,7 +115,7 @@ impl Watch {
         self.calls.extend(call.returned(thread, result));
     }
 
-    /// A thread that has died meanwhile is none of ours.
+    /// A thread that has died meanwhile is not ours.
     fn go_on(&self, thread: Pid, signal: Option<Signal>) {
         // Of a call that has not returned the end is wanted, too.
         let _ = match self.pending.contains_key(&thread) {
@@ -124,7 +124,7 @@ impl Watch {
         };
     }
 
-    /// Has the kernel refuse the next load of this program, if it is asked for without a log. That call is not among those that are taken.
+    /// Has the kernel refuse the next load of this program, if it is requested without a log. That call is not among those that are taken.
     pub fn refuse_without_log(&mut self, program: Option<String>) {
         self.without_log = program;
     }

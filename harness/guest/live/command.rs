@@ -27,7 +27,7 @@ pub struct Running {
     notes: Vec<String>,
 }
 
-/// What is known of a command's beginning.
+/// What is known about a command's beginning.
 pub enum StartReport {
     /// It is about to run, with these shortcomings of its root.
     Begins(Vec<String>),
@@ -110,7 +110,7 @@ impl Running {
         }
     }
 
-    /// The terminal has another size; the kernel tells those who run on it.
+    /// The terminal has another size; the kernel signals the processes on it.
     pub fn resize(&mut self, size: TerminalSize) {
         if let (true, Some(terminal)) = (self.is_terminal, &self.out) {
             set_size(terminal, size);
@@ -165,7 +165,7 @@ impl Running {
 
 /// In the new process. Returns the exit code of one that could not become the command.
 fn become_command(command: &LiveCommand, ends: &Ends, mut tell: File, is_terminal: bool) -> i32 {
-    // Lines of reasons must stay lines. Where no one listens there is no one to tell.
+    // Lines of reasons must stay lines. If no one listens, the error is lost.
     let mut say = |what: &str, text: &str| {
         let _ = writeln!(tell, "{what} {}", text.replace('\n', " "));
     };

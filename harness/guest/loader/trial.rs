@@ -27,12 +27,12 @@ pub(super) struct Frames<'a> {
 }
 
 impl Frames<'_> {
-    /// Tells the host what comes now, before it can bring the kernel down.
+    /// Reports the next step to the host, before it can bring the kernel down.
     pub(super) fn step(&mut self, step: Step) -> Result<(), String> {
         (self.send)(&GuestMessage::ProgramStep { step }, &[])
     }
 
-    /// Tells the host that more is to be done.
+    /// Reports to the host that more is to be done.
     pub(super) fn alive(&mut self) {
         let _ = (self.send)(&GuestMessage::PreparingAgain, &[]);
     }

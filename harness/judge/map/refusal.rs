@@ -49,7 +49,7 @@ pub(super) struct RefusedMap<'a> {
 type Judged = (Verdict, Cause, Option<String>);
 
 impl RefusedMap<'_> {
-    /// Facts decide; where they say nothing, the errno does.
+    /// Facts decide; without them, the errno does.
     pub fn judged(&self) -> Judged {
         if let Some(reason) = self.of_the_guest() {
             return (Verdict::HarnessError, Cause::Harness, Some(reason));

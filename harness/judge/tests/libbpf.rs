@@ -76,7 +76,7 @@ fn object_that_only_libbpf_refuses_is_a_limit_of_the_harness() {
     assert_eq!(verdict("elf: 'x' is not a proper ELF object"), broken);
     assert_eq!(verdict("map 'm': invalid field #3."), broken);
     assert_eq!(verdict("prog 'p': bad map relo against 'x' in section 'odd'"), broken);
-    // Without a word of what is in it no one can say why it has no BTF.
+    // Without any text about its contents, the reason for the missing BTF is not known.
     assert_eq!(verdict("BTF is required, but is missing or corrupted."), broken);
 }
 

@@ -42,12 +42,12 @@ fn poison_that_libbpf_did_not_rewrite_is_known() {
     assert_eq!((cause, evidence.source.map(|source| source.insn)), (Cause::UnresolvedRelocation, Some(363)));
     assert_eq!(of_log("1: (85) call unknown#2001000003\ninvalid func unknown#2001000003\n").0, Cause::MissingMapType);
     assert_eq!(of_log("1: (85) call unknown#2002000003\ninvalid func unknown#2002000003\n").0, Cause::MissingKfunc);
-    // Not poison, whatever its size.
+    // Not poison, regardless of its size.
     assert_eq!(of_log("1: (85) call unknown#2003000000\ninvalid func unknown#2003000000\n").0, Cause::UnknownHelper);
     assert_eq!(of_log("1: (85) call unknown#195896081\ninvalid func unknown#195896081\n").0, Cause::UnknownHelper);
 }
 
-/// What kernels from 7.x on write behind the complaint about a program of many subprograms: libbpf then does not see it any more.
+/// What kernels from 7.x on write behind the complaint about a program of many subprograms: libbpf then no longer sees it.
 fn many_subprograms(call: &str) -> String {
     let mut log = format!(
         "35: (85) call unknown#{call}\ninvalid func unknown#{call}\nverification time 9 usec\nstack depth max 0\n"

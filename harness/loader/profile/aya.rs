@@ -86,7 +86,7 @@ const UNREAD_SECTIONS: [&str; 2] = [".ksyms", ".kconfig"];
 pub(super) fn profile(object: &BpfObject, inventory: &Inventory) -> Profile {
     let mut profile = Profile { needs_all_maps: true, ..shared(object, inventory) };
     // It looks functions up that it has linked by their places alone, and links programs in the order of a hash table: what becomes of
-    // others differs from run to run, so that nothing is known of them.
+    // others differs from run to run, so that nothing is known about them.
     profile.loading.called_programs &= is_unambiguous(&object.bytes);
     for program in &inventory.programs {
         let begin = program.section.split('/').next().unwrap_or_default();

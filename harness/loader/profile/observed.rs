@@ -1,4 +1,4 @@
-//! [`Observed::refusal`]: what a library would have refused, by what libbpf found on a kernel in its place.
+//! [`Observed::refusal`]: what a library would have refused, by what libbpf found on a kernel instead.
 
 use super::super::{AYA, CILIUM_EBPF};
 use crate::libbpf_log::relocations::LoggedRelocation;

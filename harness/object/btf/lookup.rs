@@ -139,7 +139,7 @@ impl Btf {
             .filter_map(|(id, found)| Some((id as u32, self.text(found.name_offset)?)))
     }
 
-    /// The named members of a struct or union, seen through typedefs; those of anonymous members stand in their place,
+    /// The named members of a struct or union, seen through typedefs; those of anonymous members replace them,
     /// as in C and in libbpf. Empty for anything else.
     pub fn members(&self, id: u32) -> Vec<MemberPlace> {
         let mut places = Vec::new();

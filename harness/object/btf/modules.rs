@@ -6,7 +6,7 @@ use std::mem::discriminant;
 use super::format::{parse_types, parts};
 use super::{Btf, Enumerator, Member, Parameter, Type, TypeKind};
 
-/// What is known of names that the kernel itself lacks and that a module has. Reasons go behind the name.
+/// What is known about names that the kernel itself lacks and that a module has. Reasons go behind the name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModuleNames {
     /// Whether the types of the kernel's modules are known, so that a name which none has is missing.

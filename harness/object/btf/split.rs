@@ -82,7 +82,7 @@ impl Btf {
     }
 }
 
-/// The kinds of what has a name that modules are asked for.
+/// The kinds of what has a name that is looked up in modules.
 const NAMED: [Want; 5] = [Want::Struct, Want::Union, Want::Enum, Want::Typedef, Want::Function];
 
 /// Whether a type or enumerator of the type table has its name at this offset.

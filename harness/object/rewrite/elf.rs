@@ -194,7 +194,7 @@ impl ElfEditor {
         let offset = names.len() as u32;
         names.extend(other.bytes().chain([0]));
         symbols.iter_mut().filter(|symbol| symbol.name == name).for_each(|symbol| symbol.name_offset = offset);
-        // The names of sections may be in the same table; what is there stays in its place.
+        // The names of sections may be in the same table; what is there is not moved.
         self.replace(strings, names);
         self.set_symbols(table, &symbols);
     }

@@ -1,4 +1,4 @@
-//! [`replace`]: what code does with an extern gives way to other instructions, and the extern is none any more.
+//! [`replace`]: replaces the instructions that use an extern, and removes the extern.
 
 use object::elf;
 

@@ -13,7 +13,7 @@ const SHORTEST: usize = 16;
 const GLOBAL: u32 = 1;
 const MAPS: &str = ".maps";
 
-/// Puts the legacy definitions behind those of `.maps`, and describes them in the object's BTF as if they had always been there. Tells of
+/// Puts the legacy definitions behind those of `.maps`, and describes them in the object's BTF as if they had always been there. Reports
 /// each map.
 ///
 /// libbpf looks at nothing but the types of a definition's members, so all of them may begin at its first bit.

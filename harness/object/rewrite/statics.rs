@@ -4,7 +4,7 @@ use object::elf;
 
 use super::elf::ElfEditor;
 
-/// Makes every static function global that stands in a section of its own, which is a program then.
+/// Makes every static function global that stands in a separate section, which is a program then.
 ///
 /// libbpf refuses an object as a whole for one static program; other loaders take it for what it is.
 pub(super) fn make_global(object: &mut ElfEditor) -> Result<(), String> {

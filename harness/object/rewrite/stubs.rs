@@ -4,7 +4,7 @@ use super::btf::{BtfEditor, VAR};
 use super::elf::ElfEditor;
 use super::externs;
 
-/// A call of a function of the object, and `r0 = 0` in its place.
+/// A call of a function of the object, and `r0 = 0` instead.
 const CALL: (u8, u8) = (0x85, 1);
 const RETURN_ZERO: [u8; 8] = [0xb7, 0, 0, 0, 0, 0, 0, 0];
 

@@ -157,7 +157,7 @@ fn constants_of_inline_assembly_are_set_or_left() {
     let code = editor.data(editor.find("socket").unwrap());
     let load = |insns: &[u8]| insns[0] == 0x18 && insns[4..8] == [0xfe, 0xff, 0xff, 0xff] && insns[12..16] == [0xff; 4];
     assert!(code.windows(16).step_by(8).any(load));
-    // One that is declared is not declared any more, which no kernel would take.
+    // One that is declared is no longer declared, which no kernel would take.
     let declares = |bytes: &[u8]| {
         let editor = ElfEditor::read(bytes).unwrap();
         let btf = BtfEditor::read(editor.data(editor.find(".BTF").unwrap())).unwrap();
@@ -213,7 +213,7 @@ fn what_does_not_fit_an_object_is_refused() {
     }
 }
 
-/// Objects are anybody's: whatever is in them, they are refused or rewritten, and nothing else happens.
+/// Objects are untrusted: with any contents they are refused or rewritten, and nothing else happens.
 #[test]
 fn damaged_objects_are_refused_or_rewritten() {
     for (bytes, loading) in [

@@ -42,12 +42,12 @@ pub struct Run {
     pub first: String,
     /// The last of them; the same as `first` for a single one.
     pub last: String,
-    /// Whether they have what is asked about.
+    /// Whether they have what is in question.
     pub present: bool,
 }
 
 impl Boundary {
-    /// The boundary of kernels in matrix order, each with whether it has what is asked about.
+    /// The boundary of kernels in matrix order, each with whether it has what is in question.
     pub fn of<'a>(kernels: impl IntoIterator<Item = (&'a str, bool)>) -> Boundary {
         let mut runs: Vec<Run> = Vec::new();
         for (kernel, present) in kernels {

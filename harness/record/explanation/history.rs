@@ -14,7 +14,7 @@ pub struct History {
     pub arms: Vec<Arm>,
 }
 
-/// One form of what is asked for, and the kernels that have it: an arm of the guard.
+/// One form of what the program asks for, and the kernels that have it: an arm of the guard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Arm {

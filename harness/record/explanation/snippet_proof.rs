@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What was proven of a guard before it was given as advice. Types are asked, no kernel is booted.
+/// What was proven of a guard before it was given as advice. It uses BTF; no kernel is booted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SnippetProof {

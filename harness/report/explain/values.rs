@@ -34,7 +34,7 @@ pub fn render(facts: &CellFacts<'_>, asked: usize, width: usize) -> String {
     text
 }
 
-/// What came of a relocation, and the target that libbpf chose.
+/// The outcome of a relocation, and the target that libbpf chose.
 fn described(record: &RelocationRecord) -> (String, String) {
     let result = match &record.outcome {
         RelocationOutcome::Resolved { old, new } => format!("{old} -> {new}"),

@@ -13,7 +13,7 @@ pub(super) fn of_kernels(record: &RunRecord) -> Vec<Finding> {
                 (FindingLevel::Note, "(optional) is unavailable", Some(reason))
             }
             KernelState::Unavailable { reason, .. } => (FindingLevel::Warning, "is unavailable", Some(reason)),
-            // Where it is asked for, what is predicted is finding enough.
+            // Where it is requested, what is predicted is finding enough.
             KernelState::Predicted { reason: None, .. } => return None,
             KernelState::Predicted { reason, .. } if kernel.optional => {
                 (FindingLevel::Note, "(optional) is only predicted from BTF", reason.as_ref())

@@ -6,7 +6,7 @@ const memberName = (group, member) => {
   return group.members.some((other) => other.object !== member.object) ? `${member.object}/${member.name}` : member.name;
 };
 
-// A row for the group, which tells where none serves, and one for each member.
+// A row for the group, which shows where none works, and one for each member.
 const groupRows = (group, shown) => {
   const none = (k) => {
     const told = { "-1": ["none", group.declared ? "bad" : "warn"], "-2": ["?", "none"] }[group.service[k]];

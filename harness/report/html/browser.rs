@@ -41,11 +41,11 @@ impl Page {
     fn open(&self, address: &str, script: &str) -> (Value, Vec<String>) {
         let whole = std::fs::read_to_string(self.folder.path().join("reports/night 1/report.html")).unwrap();
         let asked = format!(
-            "<script>{{ const all = (one) => [...document.querySelectorAll(one)]; const texts = (one) => \
+            "<script>document.addEventListener('drawn', () => {{ const all = (one) => [...document.querySelectorAll(one)]; const texts = (one) => \
              all(one).map((node) => node.textContent); const press = (key) => document.activeElement.dispatchEvent(new \
              KeyboardEvent('keydown', {{ key, bubbles: true, cancelable: true }})); const answer = (() => {{ {script} }})(); const \
              out = document.createElement('pre'); out.id = 'answer'; out.textContent = JSON.stringify(answer); \
-             document.body.append(out); }}</script>"
+             document.body.append(out); }});</script>"
         );
         let page = self.folder.path().join("reports/night 1/asked.html");
         std::fs::write(&page, whole.replace("</body>", &format!("{asked}</body>"))).unwrap();
@@ -167,6 +167,37 @@ fn keys_lead_through_the_page() {
 }
 
 #[test]
+fn every_text_has_contrast_in_light_and_dark() {
+    need!("browser");
+    let worst = include_str!("contrast.js");
+    let mut seen = std::collections::BTreeSet::new();
+    let baseline = sample::record();
+    for record in [every_look(), crate::record::sample::predicted(), covered(), record()] {
+        let answer = Page::of(&record, Some(&baseline)).ask("all=1", worst);
+        assert_eq!(texts(&answer["low"]), [""; 0], "contrast below 4.5:1");
+        assert!(answer["measured"].as_u64().unwrap() > 100, "{answer}");
+        seen.extend(texts(&answer["looks"]).into_iter().map(str::to_owned));
+    }
+    let looks = ["bad", "excused", "good", "grave", "none", "odd", "predicted", "predicted fails", "warn"];
+    assert_eq!(Vec::from_iter(seen), looks);
+}
+
+/// Each verdict where it counts and where the suite allows it, and what loads and reads wrong data.
+fn every_look() -> RunRecord {
+    let names: Vec<String> = (0..Verdict::ALL.len()).map(|p| format!("p{p}")).collect();
+    let programs: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "kprobe/x")).collect();
+    let objects = vec![sample::object("counts", &programs), sample::object("allowed", &programs)];
+    let mut record = sample::assemble(vec![sample::kernel("6.1"), sample::kernel("6.12")], objects, |_, p, _| {
+        (Verdict::ALL[p], (!Verdict::ALL[p].is_pass()).then(|| "a reason".to_owned()))
+    });
+    let what = Alternative { object: "allowed".to_owned(), name: None };
+    record.optional.push(OptionalRecord { what, reason: "a nicety".to_owned() });
+    let loaded = Verdict::ALL.iter().position(|verdict| verdict.is_pass()).unwrap();
+    record.cells[0].dangers = vec![sample::unattachable(&names[loaded])];
+    record
+}
+
+#[test]
 fn coverage_shows_sides_lines_and_what_is_unproven() {
     need!("browser");
     let page = Page::of(&covered(), None);
@@ -258,4 +289,15 @@ fn large_matrices_are_drawn_whole_and_ask_nothing_of_the_network() {
         "return { cells: all('.cell').length, loaded: performance.getEntriesByType('resource').length };",
     );
     assert_eq!((answer["cells"].as_u64(), answer["loaded"].as_u64()), (Some(1800), Some(0)));
+}
+
+#[test]
+fn the_first_rows_of_a_huge_matrix_do_not_wait_for_the_last() {
+    need!("browser");
+    let page = Page::of(&sample::large(300, 30), None);
+    let script = "const first = all('.cell').length; dispatchEvent(new Event('beforeprint')); return [first, all('.cell').length];";
+    let answer = page.ask("all=1", script);
+    let [first, all] = [0, 1].map(|at| answer[at].as_u64().unwrap());
+    assert_eq!(all, 9000);
+    assert!((1..all / 2).contains(&first), "{first} of {all}");
 }

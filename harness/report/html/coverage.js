@@ -1,7 +1,7 @@
 // Fallback coverage: the guards with what each kernel proves of their sides, and the source lines.
 const coverage = data.coverage;
 
-// How the signs of a side are told. They are the letters of `corematrix coverage`.
+// The signs of a side. They are the letters of `corematrix coverage`.
 const sideSay = (sign) => {
   if (sign === "-") return "no";
   if (sign === "?") return "unknown";

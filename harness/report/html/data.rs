@@ -141,7 +141,7 @@ fn kernel_data(kernel: &KernelRecord) -> Value {
 fn object_data(record: &RunRecord, o: usize) -> Value {
     let object = &record.objects[o];
     let cells = || (0..record.kernels.len()).map(|k| record.cell(o, k));
-    // What is asked is the same on every kernel, and logged where libbpf got that far.
+    // What a relocation asks for is the same on every kernel, and logged where libbpf got that far.
     let mut asked = vec![""; object.relocations.len()];
     let mut users = vec![Vec::<&str>::new(); object.relocations.len()];
     for one in cells().flat_map(|cell| &cell.relocations) {
@@ -280,6 +280,7 @@ fn cell_data(record: &RunRecord, [o, k]: [usize; 2], logs: &LogTexts, first: usi
         "row": shared.rows.number(row),
         "whole": cell.whole.as_ref().map(|whole| whole.prepared),
         "why": shared.maybe(cell.whole.as_ref().and_then(|whole| whole.reason.as_deref())),
+        "whole_excuse": shared.maybe(record.whole_excuse(o, k).as_deref()),
         "dangers": dangers,
         "warnings": warnings,
         "externs": externs,

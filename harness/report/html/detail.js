@@ -4,7 +4,7 @@ const openCell = (o, p, k) => go({ open: { o, p, k } }, true);
 const closeCell = () => {
   const { o, p, k } = state.open || {};
   go({ open: null });
-  const cell = document.querySelector(`.cell[data-at="${o},${p},${k}"]`);
+  const cell = inGrid(`.cell[data-at="${o},${p},${k}"]`);
   if (cell) cell.focus();
 };
 
@@ -20,7 +20,7 @@ const drawDetail = () => {
   box.hidden = !at;
   if (!at) return box.replaceChildren();
   const { o, p, k } = at, object = objects[o], program = object.programs[p], result = resultOf(o, p, k), cell = cellOf(o, k);
-  const button = document.querySelector(`.cell[data-at="${o},${p},${k}"]`);
+  const button = inGrid(`.cell[data-at="${o},${p},${k}"]`);
   if (button) { button.setAttribute("aria-current", "true"); if (matchMedia("(min-width: 1001px)").matches) button.scrollIntoView({ block: "nearest", inline: "nearest" }); }
   const look = lookOf(result), kernel = kernels[k];
   const close = el("button", { type: "button", class: "plain", "aria-label": "Close", onclick: closeCell }, "Close ✕");
@@ -61,7 +61,7 @@ const story = (o, p, k, look, result) => {
   return list;
 };
 
-// Kernels before 6.8 tell no line; another kernel's word about the same text does.
+// Kernels before 6.8 print no line; another kernel's word about the same text does.
 const sourceOf = (o, p, k, result) => {
   if (result.insn === undefined && result.text === undefined) return null;
   if (result.place !== undefined) return { place: textOf(result.place), text: textOf(result.text) };
@@ -213,7 +213,7 @@ const beyondPart = (o, p, k) => {
 // Words as a shell takes them.
 const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
-// The folder of this page, as it is named from the folder where `reports` lies; `RUN` where the page is not on a disk.
+// The directory of this page, as it is named from the directory where `reports` lies; `RUN` where the page is not on a disk.
 const runFolder = () => {
   if (location.protocol !== "file:") return "RUN";
   const folder = decodeURIComponent(location.pathname).replace(/\/[^/]*$/, "");
@@ -233,7 +233,7 @@ const restPart = (o, k, cell) => {
   if (object.loading.length) list.append(...entry("Loader", "its own loader sets ", object.loading.map((setting, at) => [at > 0 && ", ", el("code", {}, setting)]).flat()));
   list.append(...entry("Object", el("span", {}, `${object.name}, ${object.size.toLocaleString("en")} bytes`), el("p", { class: "quiet mono" }, object.origin), el("p", { class: "quiet mono" }, `sha256 ${object.sha256}`)));
   if (object.broken) list.append(...entry("Broken", object.broken));
-  if (cell.whole !== null) list.append(...entry("Whole", cell.whole ? (objects[o].programs.some((_, p) => blames(resultOf(o, p, k))) ? "Its maps and relocations succeed, but a loader that loads every program stops at the failing one." : "The object loads as a whole.") : "The object does not load as a whole", !cell.whole && cell.why !== null ? `: ${textOf(cell.why)}` : ""));
+  if (cell.whole !== null) list.append(...entry("Whole", cell.whole ? (objects[o].programs.some((_, p) => blames(resultOf(o, p, k))) ? "Its maps and relocations succeed, but a loader that loads every program stops at the failing one." : "The object loads as a whole.") : "The object does not load as a whole", !cell.whole && cell.why !== null ? `: ${textOf(cell.why)}` : "", cell.whole_excuse !== null ? `; excused: ${textOf(cell.whole_excuse)}` : ""));
   for (const [term, numbers] of [["Externs", cell.externs], ["Unavailable features", cell.downgrades], ["Notes", cell.notes]])
     if (numbers.length) list.append(...entry(term, numbers.map((number) => el("div", {}, textOf(number)))));
   return [el("h3", {}, "The object on this kernel"), list];

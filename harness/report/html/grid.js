@@ -29,9 +29,9 @@ const sumOf = (o, k) => {
   if (cell.predicted) return el("span", { class: "sum predicted" }, `~${cell.predicted.filter((one) => one.resolves).length}/${total}`);
   if (cell.programs.every((result) => lookOf(result).look === "none")) return el("span", { class: "sum" }, "–");
   const whole = cell.whole === false && loaded === total ? "*" : "";
-  const part = cell.programs.some((result) => !passes(result) && !isExcused(result)) || whole;
-  const allowed = loaded < total && !part;
-  return el("span", { class: `sum${part ? " part" : ""}` }, allowed ? `(${loaded}/${total})` : `${loaded}/${total}${whole}`);
+  const part = cell.programs.some((result) => !passes(result) && !isExcused(result)) || (whole && cell.whole_excuse === null);
+  const allowed = (loaded < total || whole) && !part;
+  return el("span", { class: `sum${part ? " part" : ""}` }, allowed ? `(${loaded}/${total}${whole})` : `${loaded}/${total}${whole}`);
 };
 
 // An object is unfolded where something in it differs from loading, unless its reader said otherwise.
@@ -62,30 +62,55 @@ const programStory = (o, p, shown) => {
   return open === undefined ? "" : `${kernels[open].name}: ${textOf(resultOf(o, p, open).reason)}`;
 };
 
+// Of a large matrix the first rows are drawn at once and the others while the browser has nothing else to do, each time twice as many: the
+// layout of the whole table costs more than a row.
+const AT_ONCE = 4000;
+let rest = null;
+const drawRows = (body, rows, columns) => {
+  let at = 0, portion = Math.max(20, Math.ceil(AT_ONCE / Math.max(1, columns)));
+  const draw = (number) => { body.append(...rows.slice(at, at + number).map((row) => row())); at += number; };
+  const mine = { whole: () => draw(rows.length) };
+  const later = window.requestIdleCallback || ((work) => setTimeout(work, 50));
+  const more = () => {
+    if (rest !== mine) return;
+    draw(portion);
+    portion *= 2;
+    if (at < rows.length) later(more, { timeout: 1000 });
+    else rest = null;
+  };
+  rest = mine;
+  more();
+};
+const drawRest = () => { if (rest) { rest.whole(); rest = null; } };
+const inGrid = (selector) => {
+  if (!document.querySelector(selector)) drawRest();
+  return document.querySelector(selector);
+};
+
 const drawGrid = () => {
   const shown = shownKernels(), view = $("view-matrix");
-  // What room is left tells why, and since when.
+  // The remaining room shows why, and since when.
   const why = (text) => el("td", { class: "last" }, text && el("span", { title: text }, text.replaceAll("`", "")));
   const head = el("tr", {}, el("th", { scope: "col" }, "Program"), shown.map((k) => el("th", { scope: "col" },
     el("button", { type: "button", class: kernels[k].ready ? null : kernels[k].types ? "types" : "off", title: `${kernels[k].name}: ${kernels[k].state}${kernels[k].identity ? `, ${kernels[k].identity.release}` : kernels[k].types ? `, BTF of ${kernels[k].types.release}` : ""}`, onclick: () => go({ view: "kernels" }) }, kernels[k].name))), el("th", { scope: "col", class: "last" }, "Reason"));
-  const body = el("tbody");
+  const body = el("tbody"), rows = [];
   let programs = 0, failing = 0;
   objects.forEach((object, o) => {
-    const rows = object.programs.map((_, p) => p).filter((p) => programShown(o, p, shown));
-    if (rows.length === 0 && !(object.programs.length === 0 && !state.find && !narrowed())) return;
-    programs += rows.length;
-    failing += rows.filter((p) => shown.some((k) => blames(resultOf(o, p, k)))).length;
-    const unfolded = isUnfolded(o, rows, shown);
-    const fold = el("button", { type: "button", class: "fold", "aria-expanded": String(unfolded), title: object.broken ? `${object.name}: ${object.broken}` : object.name, onclick: () => {
+    const mine = object.programs.map((_, p) => p).filter((p) => programShown(o, p, shown));
+    if (mine.length === 0 && !(object.programs.length === 0 && !state.find && !narrowed())) return;
+    programs += mine.length;
+    failing += mine.filter((p) => shown.some((k) => blames(resultOf(o, p, k)))).length;
+    const unfolded = isUnfolded(o, mine, shown);
+    const fold = () => el("button", { type: "button", class: "fold", "aria-expanded": String(unfolded), title: object.broken ? `${object.name}: ${object.broken}` : object.name, onclick: () => {
       state.toggled.has(o) ? state.toggled.delete(o) : state.toggled.add(o);
       drawGrid();
-      document.querySelector(`[data-object="${o}"] .fold`).focus();
+      inGrid(`[data-object="${o}"] .fold`).focus();
     } }, object.broken ? `${object.name} (cannot be read)` : object.name);
-    body.append(el("tr", { class: "object", "data-object": o }, el("th", { scope: "row" }, fold), shown.map((k) => el("td", {}, sumOf(o, k))), why(objectStory(o, shown))));
+    rows.push(() => el("tr", { class: "object", "data-object": o }, el("th", { scope: "row" }, fold()), shown.map((k) => el("td", {}, sumOf(o, k))), why(objectStory(o, shown))));
     if (!unfolded) return;
-    for (const p of rows) {
+    for (const p of mine) {
       const name = object.programs[p].name;
-      body.append(el("tr", {}, el("th", { scope: "row" }, el("span", { class: "name", title: `${name}  (${object.programs[p].section})` }, name)), shown.map((k) => el("td", {}, cellButton(o, p, k))), why(programStory(o, p, shown))));
+      rows.push(() => el("tr", {}, el("th", { scope: "row" }, el("span", { class: "name", title: `${name}  (${object.programs[p].section})` }, name)), shown.map((k) => el("td", {}, cellButton(o, p, k))), why(programStory(o, p, shown))));
     }
   });
   const table = el("table", { class: shown.length > 12 ? "grid narrow" : "grid" }, el("caption", { hidden: true }, "Programs and kernels"), el("thead", {}, head), body);
@@ -94,7 +119,8 @@ const drawGrid = () => {
     if (cell) openCell(...cell.dataset.at.split(",").map(Number));
   });
   table.addEventListener("keydown", walk);
-  view.replaceChildren(body.children.length ? table : el("p", { class: "empty" }, objects.length ? "No program matches these filters." : "This run has no objects."), legend());
+  drawRows(body, rows, shown.length);
+  view.replaceChildren(rows.length ? table : el("p", { class: "empty" }, objects.length ? "No program matches these filters." : "This run has no objects."), legend());
   const first = table.querySelector(".cell[aria-current]") || table.querySelector(".cell");
   if (first) first.tabIndex = 0;
   $("count").textContent = `${count(programs, "program")} × ${count(shown.length, "kernel")}, ${failing} failing`;
@@ -126,6 +152,6 @@ const legend = () => {
   const effects = effectsOf(cells.flatMap((cell) => cell.dangers).filter((danger) => danger.here));
   const danger = effects.length > 0 && el("span", {}, el("span", { class: "warn" }, "ok !"), ` loads, but ${effects.join(" or ")}`);
   const whole = cells.some((cell) => cell.whole === false) && el("span", {}, el("span", {}, "2/2*"), " each program loads, but not the object as a whole");
-  const excused = cells.some((cell) => cell.programs.some(isExcused)) && el("span", {}, el("span", { class: "excused" }, "(…)"), " fails, but the suite allows it");
+  const excused = cells.some((cell) => cell.programs.some(isExcused) || cell.whole_excuse !== null) && el("span", {}, el("span", { class: "excused" }, "(…)"), " fails, but the suite allows it");
   return el("div", { class: "legend" }, signs, predicted, danger, excused, whole);
 };

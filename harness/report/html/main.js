@@ -123,7 +123,9 @@ document.addEventListener("keydown", (event) => {
   }
   if (event.key === "/" && !typing) { event.preventDefault(); $("find").focus(); }
 });
+window.addEventListener("beforeprint", drawRest);
 window.addEventListener("hashchange", () => { readAddress(); draw(); });
 readAddress();
 draw();
+document.dispatchEvent(new Event("drawn"));
 })();

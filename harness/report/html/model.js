@@ -1,9 +1,18 @@
 // The record as the page works with it, and small tools to build elements. Text of the record is only ever set as text.
-(() => {
+(async () => {
 "use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-const { kernels, objects, verdicts, causes, texts, cells } = data;
 const $ = (id) => document.getElementById(id);
+// The record is JSON, packed by gzip and base64.
+const unpacked = () => {
+  const bytes = Uint8Array.from(atob($("data").textContent), (one) => one.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+};
+const data = await unpacked().catch((error) => {
+  $("trouble").hidden = false;
+  $("trouble").textContent = `This browser cannot read the matrix (${error.message}). It takes Chrome 80, Firefox 113, Safari 16.4 or a later one.`;
+});
+if (!data) return;
+const { kernels, objects, verdicts, causes, texts, cells } = data;
 
 // An element with attributes, and children that are elements or texts.
 const el = (name, attributes, ...children) => {
@@ -22,7 +31,7 @@ const resultOf = (o, p, k) => cellOf(o, k).programs[p];
 const textOf = (number) => (number === undefined || number === null ? "" : texts[number]);
 const lookOf = (result) => verdicts[result.v];
 const passes = (result) => lookOf(result).look === "good";
-// A failure that a suite puts up with.
+// A failure that a suite allows.
 const isExcused = (result) => result.excuse !== undefined;
 const blames = (result) => ["bad", "grave"].includes(lookOf(result).look) && !isExcused(result);
 const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
@@ -32,7 +41,7 @@ const toldDangers = (o, p, k) => cellOf(o, k).dangers.filter((danger) => danger.
 const effectsOf = (dangers) => [...new Set(dangers.map((danger) => danger.effect))];
 const dangersOf = (o, p, k) => toldDangers(o, p, k).filter((danger) => danger.here);
 
-// What types say of a program on a kernel that was not booted. It is no result.
+// What BTF predicts for a program on a kernel that was not booted. It is no result.
 const predictionOf = (o, p, k) => { const all = cellOf(o, k).predicted; return all ? all[p] : null; };
 
 // The short words of a result and its looks.
@@ -56,13 +65,13 @@ const state = { view: "matrix", find: "", kernels: new Set(), verdicts: new Set(
 
 const shownKernels = () => kernels.map((_, k) => k).filter((k) => state.kernels.size === 0 || state.kernels.has(k));
 
-// Whether one result is asked for, by verdict and cause.
+// Whether one result is wanted, by verdict and cause.
 const wanted = (result) =>
   (state.verdicts.size === 0 || state.verdicts.has(result.v)) && (state.causes.size === 0 || state.causes.has(result.cause));
 
 const narrowed = () => state.verdicts.size > 0 || state.causes.size > 0;
 
-// Whether a program is asked for, by its fate on the kernels shown and by text.
+// Whether a program is wanted, by its fate on the kernels shown and by text.
 const programShown = (o, p, shown) => {
   const results = shown.map((k) => resultOf(o, p, k));
   if (narrowed() && !results.some(wanted)) return false;

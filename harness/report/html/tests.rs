@@ -9,10 +9,16 @@ fn page(record: &RunRecord) -> String {
     render(&Material { record, folder: folder.path(), sources: &sources, baseline: None }).unwrap()
 }
 
+/// What [`packed`] packed.
+fn unpacked(packed: &str) -> serde_json::Value {
+    let bytes = base64::Engine::decode(&STANDARD, packed).unwrap();
+    serde_json::from_reader(flate2::read::GzDecoder::new(&*bytes)).unwrap()
+}
+
 /// What the page's script gets.
-fn data_of(page: &str) -> serde_json::Value {
-    let (_, rest) = page.split_once("<script type=\"application/json\" id=\"data\">").unwrap();
-    serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
+pub(crate) fn data_of(page: &str) -> serde_json::Value {
+    let (_, rest) = page.split_once("<script type=\"text/plain\" id=\"data\">").unwrap();
+    unpacked(rest.split_once("</script>").unwrap().0)
 }
 
 #[test]

@@ -28,12 +28,16 @@ impl Log {
     }
 }
 
-fn names(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
+fn planned(kernels: &[&str], objects: &[(&str, &[(&str, &str)])]) -> RunRecord {
+    let kernels = kernels.iter().map(|name| sample::kernel(name)).collect();
+    let objects = objects.iter().map(|(name, programs)| sample::object(name, programs)).collect();
+    sample::assemble(kernels, objects, |_, _, _| (Verdict::NotRun, None))
 }
 
 fn progress(screen: Screen) -> Progress {
-    Progress::on_screen(&names(&["5.4", "6.1"]), &names(&["execsnoop", "bad\x1b[2Jname"]), &[3, 1], screen)
+    let programs: &[(&str, &str)] = &[("p", "kprobe/x"), ("q", "kprobe/x"), ("r", "kprobe/x")];
+    let planned = planned(&["5.4", "6.1"], &[("execsnoop", programs), ("bad\x1b[2Jname", &[("p", "kprobe/x")])]);
+    Progress::on_screen(planned, Expectations::default(), screen)
 }
 
 fn done(kernel: usize, object: usize, program: usize, verdict: Verdict) -> Event {
@@ -127,7 +131,7 @@ fn no_order_of_events_makes_it_panic() {
                 false => Screen::Lines(Box::new(io::sink())),
             };
             // Fewer kernels and objects than the events speak of, and every event twice.
-            let mut progress = Progress::on_screen(&names(&["5.4"]), &[], &[], screen);
+            let mut progress = Progress::on_screen(planned(&["5.4"], &[]), Expectations::default(), screen);
             let order = (0..2 * story.len()).map(|index| &story[(story.len() - 1 + index * step) % story.len()]);
             order.for_each(|event| progress.on(event));
             progress.on(&Event::ProgramStarted { kernel: 0, object: usize::MAX, program: usize::MAX });
@@ -188,4 +192,50 @@ fn a_terminal_shows_for_how_long() {
     progress.wait(Instant::now() + Duration::from_secs(12));
     assert!(message(&progress).starts_with("object 1/2 execsnoop, 1"), "{}", message(&progress));
     assert!(message(&progress).ends_with(" s"));
+}
+
+#[test]
+fn what_the_suite_allows_counts_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("suite.toml");
+    // `acme` has no number in its name, so that only its release says whether it is in the range.
+    let text = "[[expect]]\nobject = \"a\"\nprogram = \"old\"\nkernel = \"<6.2\"\nverdict = \"verifier_rejected\"\nreason = \"known\"";
+    std::fs::write(&path, text).unwrap();
+    let expectations = Expectations::read(&path).unwrap();
+    let programs: &[(&str, &str)] = &[("old", "kprobe/x"), ("new", "kprobe/x")];
+    let mut planned = planned(&["acme", "7.1"], &[("a", programs), ("b", programs)]);
+    planned.kernels.iter_mut().for_each(|kernel| kernel.identity = None);
+    let what = crate::record::Alternative { object: "b".to_owned(), name: Some("new".to_owned()) };
+    planned.optional.push(crate::record::OptionalRecord { what, reason: "extra".to_owned() });
+    let log = Log::default();
+    let mut progress = Progress::on_screen(planned, expectations, Screen::Lines(Box::new(log.clone())));
+    let identity = |release: &str| KernelIdentity {
+        release: release.to_owned(),
+        image_sha256: String::new(),
+        config_sha256: None,
+        btf_sha256: None,
+        given_btf_sha256: None,
+    };
+    for (kernel, release) in [(0, "6.1.0-50"), (1, "7.1.3")] {
+        let (source, notes) = ("apt".to_owned(), Vec::new());
+        progress.on(&Event::KernelReady { kernel, source, identity: identity(release), notes });
+        for (object, verdict) in [(0, Verdict::VerifierRejected), (1, Verdict::MissingBtf)] {
+            for (program, name) in ["old", "new"].into_iter().enumerate() {
+                let fails = program == object;
+                let verdict = if fails { verdict } else { Verdict::Loaded };
+                let record = sample::program(name, "kprobe/x", verdict, fails.then_some("reason"));
+                progress.on(&Event::ProgramDone { kernel, object, program, record: Box::new(record) });
+            }
+            progress.on(&cell_done(kernel, object));
+        }
+        progress.on(&Event::KernelDone { kernel });
+    }
+    insta::assert_snapshot!(log.text(), @"
+    [acme] 1/2 a: 1 loaded, 1 excused
+    [acme] 2/2 b: 1 loaded, 1 excused
+    [acme] done: 2 loaded, 2 excused
+    [7.1] 1/2 a: 1 loaded, 1 failed
+    [7.1] 2/2 b: 1 loaded, 1 excused
+    [7.1] done: 2 loaded, 1 failed, 1 excused
+    ");
 }

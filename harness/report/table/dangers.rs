@@ -11,7 +11,7 @@ const MOST_IN_OBJECT: usize = 8;
 /// What a reader is going to read; the rest is in `report.json`.
 const MOST_IN_ALL: usize = 24;
 
-/// Every danger on the kernels `shown`, by what comes of it and by object, at most `width` columns wide. What fails on another kernel
+/// Every danger on the kernels `shown`, by its effect and by object, at most `width` columns wide. What fails on another kernel
 /// is shown there, under what failed.
 pub fn render(record: &RunRecord, shown: &[usize], width: usize) -> String {
     let blocks = [(DangerEffect::WrongData, WRONG_DATA), (DangerEffect::CannotAttach, CANNOT_ATTACH)];

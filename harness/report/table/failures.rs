@@ -42,13 +42,15 @@ fn block(record: &RunRecord, shown: &[usize], is_allowed: bool, width: usize) ->
     let (mut printed, mut left_out) = (0, 0);
     for (o, object) in record.objects.iter().enumerate() {
         let mut lines = Vec::new();
-        if !is_allowed {
+        if is_allowed {
+            lines.extend(not_whole(record, shown, o, true));
+        } else {
             if let Some(reason) = &object.broken {
                 lines.push(format!("cannot be read: {reason}"));
             } else if object.programs.is_empty() {
                 lines.push("has no programs: nothing was proven".to_owned());
             }
-            lines.extend(not_whole(record, shown, o));
+            lines.extend(not_whole(record, shown, o, false));
         }
         let failures = failures(record, shown, o);
         lines.extend(failures.iter().filter(|failure| failure.is_allowed == is_allowed).map(|failure| {
@@ -173,19 +175,24 @@ pub(in crate::report) fn nameless<'a>(reason: &'a str, program: &str) -> &'a str
     rest.unwrap_or(reason)
 }
 
-/// Where the programs of object `o` load one by one and the object does not.
-fn not_whole(record: &RunRecord, shown: &[usize], o: usize) -> Vec<String> {
-    let mut reasons: Vec<(&str, Vec<usize>)> = Vec::new();
+/// Where the programs of object `o` load one by one and the object does not: where the suite allows that, or where it does not.
+fn not_whole(record: &RunRecord, shown: &[usize], o: usize, is_allowed: bool) -> Vec<String> {
+    let mut reasons: Vec<(&str, Option<String>, Vec<usize>)> = Vec::new();
     for &k in shown.iter().filter(|&&k| !is_whole(record.cell(o, k))) {
+        let excuse = record.whole_excuse(o, k);
+        if excuse.is_some() != is_allowed {
+            continue;
+        }
         let whole = record.cell(o, k).whole.as_ref();
         let reason = whole.and_then(|whole| whole.reason.as_deref()).unwrap_or("no reason was recorded");
-        match reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, kernels)) => kernels.push(k),
-            None => reasons.push((reason, vec![k])),
+        match reasons.iter_mut().find(|known| (known.0, &known.1) == (reason, &excuse)) {
+            Some((_, _, kernels)) => kernels.push(k),
+            None => reasons.push((reason, excuse, vec![k])),
         }
     }
-    let lines = reasons.into_iter().map(|(reason, affected)| {
-        format!("the object as a whole {}: does not load: {reason}", kernels(record, shown, &affected))
+    let lines = reasons.into_iter().map(|(reason, excuse, affected)| {
+        let excuse = excuse.map_or(String::new(), |excuse| format!("; {}", one_line(&excuse)));
+        format!("the object as a whole {}: does not load: {reason}{excuse}", kernels(record, shown, &affected))
     });
     lines.collect()
 }

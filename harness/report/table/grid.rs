@@ -213,6 +213,7 @@ fn object_cell(record: &RunRecord, o: usize, k: usize) -> String {
     match is_whole(cell) {
         true if loaded < total && !cell.programs.iter().enumerate().any(is_short) => allowed(&fraction),
         true => fraction,
+        false if record.whole_excuse(o, k).is_some() => allowed(&format!("{fraction}{NOT_WHOLE}")),
         false => format!("{fraction}{NOT_WHOLE}"),
     }
 }

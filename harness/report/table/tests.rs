@@ -2,6 +2,7 @@ use console::measure_text_width;
 
 use super::*;
 use crate::record::Danger;
+use crate::record::WholeLoad;
 use crate::record::sample;
 
 #[test]
@@ -257,4 +258,26 @@ fn who_saw_the_notices_of_a_run_gets_them_once() {
     let table = render(&record, 200);
     assert_eq!(table.matches("no /dev/kvm").count(), 1, "{table}");
     assert!(!after_run(&record, 200).contains("no /dev/kvm"));
+}
+
+#[test]
+fn an_object_as_a_whole_that_may_fail_is_apart() {
+    let objects = vec![sample::object("both", &[("a", "kprobe/x"), ("b", "kprobe/y")])];
+    let kernels = vec![sample::kernel("6.1"), sample::kernel("6.12")];
+    let mut record = sample::assemble(kernels, objects, |_, _, _| (Verdict::Loaded, None));
+    let expected = Some("its map needs 6.6".to_owned());
+    let reason = Some("map `m`: type 27 is not supported".to_owned());
+    record.cells[0].whole = Some(WholeLoad { prepared: false, reason, left_out: Vec::new(), expected });
+    let table = render(&record, 100);
+    assert!(table.contains("(2/2*)"), "{table}");
+    let allowed = block(&table, "Failures that the suite allows");
+    assert!(allowed.contains("the object as a whole on 6.1: does not load: map `m`"), "{table}");
+    assert!(allowed.contains("; expected: its") && !table.contains("\nFailures\n"), "{table}");
+    let sources = crate::report::SourceRoot::around(std::path::Path::new("/nowhere"));
+    let summary = crate::report::markdown::render(&record, &sources);
+    assert!(summary.contains("✅ 2/2, allowed to fail as a whole"), "{summary}");
+    assert!(summary.contains("### Failures that the suite allows\n\n* **both**"), "{summary}");
+    assert!(summary.contains("1 object does not load as a whole where the suite allows it"), "{summary}");
+    let annotations = crate::report::github::render(&record, &sources);
+    assert!(annotations.contains("::notice") && !annotations.contains("::error"), "{annotations}");
 }

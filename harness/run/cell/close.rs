@@ -1,4 +1,4 @@
-//! Closing programs: the verdict of each, with what is known of it, goes to the report.
+//! Closing programs: the verdict of each, with what is known about it, goes to the report.
 
 use super::super::session::Session;
 use super::super::{dangers, judgement, prediction};
@@ -89,7 +89,7 @@ impl Cell<'_> {
         }
     }
 
-    /// Closes what is open with a verdict that says nothing about the object.
+    /// Closes what is open with a verdict that does not show anything about the object.
     pub(super) fn close_all_unjudged(&mut self, session: &Session<'_>, diagnosis: &Diagnosis) {
         for program in self.open.clone() {
             let mut record = ProgramRecord::not_run(&self.planned.programs[program], "");
@@ -102,7 +102,7 @@ impl Cell<'_> {
     }
 
     pub(super) fn done(&mut self, session: &Session<'_>, program: usize, mut record: ProgramRecord) {
-        // Another library has rules of its own, and so has libbpf in its place.
+        // Another library has rules of its own, and so has libbpf when it replaces one.
         if self.planned.loader.is_none() {
             let read = || session.predict(self.object, self.planned);
             let prediction = self.prediction.get_or_init(read).as_ref();

@@ -23,7 +23,7 @@ const NAME: usize = 15;
 /// More maps than any object has.
 const MOST_MAPS: usize = 4096;
 
-/// What is known of a loader while the cell runs.
+/// What is known about a loader while the cell runs.
 #[derive(Debug, Default)]
 pub(super) struct LoaderState {
     pub evidence: Option<LoaderEvidence>,
@@ -95,7 +95,7 @@ impl Cell<'_> {
         Some(format!("by profile: map `{map}` cannot be created, and {} loads nothing without it", loader.name))
     }
 
-    /// What the library would have done otherwise than libbpf did in its place.
+    /// What the library would have done otherwise than libbpf did instead.
     pub(super) fn otherwise_by_profile(&self, session: &Session<'_>, record: &mut ProgramRecord) {
         let Some(loader) = self.planned.loader.as_ref().filter(|loader| loader.executable.is_none()) else { return };
         if matches!(record.verdict, Verdict::HarnessError | Verdict::NotRun) {

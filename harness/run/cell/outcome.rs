@@ -17,7 +17,7 @@ impl Cell<'_> {
     ) {
         let planned = self.planned;
         let is_as_wanted = self.memory_mib == room_mib;
-        // Whatever is noted until here went wrong on the way.
+        // Anything that is noted until here went wrong on the way.
         let mut is_smooth = is_complete && is_as_wanted && self.notes.is_empty();
         // If no such guest could be started the kernel's notes say so.
         if is_as_wanted {

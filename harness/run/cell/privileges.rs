@@ -1,7 +1,7 @@
 //! Privileges: what becomes of programs that fail without those of root, and the least privileges with which an object loads.
 //!
 //! A program that fails with fewer privileges is loaded once more as root, in the same guest. If that fails too, this failure counts;
-//! if not, the privileges are to blame, and a search tells which of them is missing.
+//! if not, the privileges are to blame, and a search finds which of them is missing.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -27,7 +27,7 @@ const ONLY_LIBBPF: &str = "loading without root is supported only with libbpf";
 /// A search that loses its guest begins once more.
 const SEARCHES: usize = 2;
 
-/// What is known of a cell by privileges.
+/// What is known about a cell by privileges.
 #[derive(Default)]
 pub(super) struct PrivilegesState {
     /// Whether what failed without the privileges of root is being loaded as root.
@@ -134,7 +134,7 @@ impl Cell<'_> {
         let kernel = (&view as _, &self.machine);
         let mut record = judgement::record(self.planned, program, &outcome, &log, kernel, &self.evidence);
         let said = record.reason.take().unwrap_or_default();
-        // What else would be concluded from a refusal without a word of the verifier is not so.
+        // What else would be concluded from a refusal without a verifier log is not so.
         let words = if log.is_empty() { refusal(&outcome).unwrap_or(said) } else { said };
         if log.is_empty() {
             record.evidence = None;

@@ -30,7 +30,7 @@ fn digest(planned: &PlannedObject) -> String {
     ObjectInputs::of(planned, Reach::Load, false).unwrap().digest().unwrap()
 }
 
-/// Whatever is said of an object, or sent with it, makes another key of it; where its file lies does not.
+/// Anything that is set for an object, or sent with it, changes its key; where its file lies does not.
 #[test]
 fn all_that_is_said_of_an_object_decides() {
     let change = |change: &dyn Fn(&mut PlannedObject)| {
@@ -232,7 +232,7 @@ fn kernel_guest_and_run_decide() {
     ];
     let unique: BTreeSet<&String> = keys.iter().collect();
     assert_eq!(unique.len(), keys.len(), "two of these are one: {keys:#?}");
-    // Where a module lies, and whether a matrix may do without a kernel, changes nothing of an answer.
+    // Where a module lies, and whether a matrix may go on without a kernel, does not change an answer.
     let moved = ModuleFile { path: "/elsewhere/nf_tables.ko".into(), ..module("1", false) };
     assert_eq!(change(&|inputs| inputs.modules.files.push(moved.clone())), keys[26]);
     assert_eq!(change(&|inputs| inputs.spec.optional = !inputs.spec.optional), keys[0]);

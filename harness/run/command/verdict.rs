@@ -23,7 +23,7 @@ pub fn command_verdict(
     Diagnosis { verdict, reason, cause: None, evidence: None }
 }
 
-/// A command that failed in a guest whose kernel killed for lack of memory: that says nothing about the command.
+/// A command that failed in a guest whose kernel killed for lack of memory: that does not show anything about the command.
 fn out_of_memory(finished: &FinishedCommand, memory_mib: u64) -> Option<Diagnosis> {
     let line = match &finished.ending {
         CommandEnding::Command(CommandEnd::Code { code: 0 }) | CommandEnding::NoRoot(_) => return None,

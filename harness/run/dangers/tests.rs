@@ -59,7 +59,7 @@ fn without_both_sides_nothing_is_told() {
         settle(&mut record);
         assert_eq!(lines(&record), vec![Vec::<String>::new(); 4], "{fails:?}");
     }
-    // A failure of another kind says nothing of the relocation, poisoned or not.
+    // A failure of another kind does not show anything about the relocation, poisoned or not.
     let mut record = run([false, false, true, true]);
     for cell in &mut record.cells[2..] {
         (cell.programs[0].verdict, cell.programs[0].cause) = (Verdict::VerifierRejected, Some(Cause::MemoryNull));

@@ -45,7 +45,7 @@ impl KernelContext<'_> {
             Ok(snapshot) => {
                 self.send(Event::Saved { kernel: self.index, took: begin.elapsed() });
                 let snapshot = Arc::new(snapshot);
-                // What does not fit is of no use to this run any more, so that failing to remove it is no failure.
+                // What does not fit is useless to this run, so that failing to remove it is no failure.
                 let _ = self.run.store.shrink_snapshots(self.run.snapshot_budget);
                 self.restore(shape, snapshot, Some(&key))
             }
@@ -57,7 +57,7 @@ impl KernelContext<'_> {
         }
     }
 
-    /// Starts a guest from a snapshot; one that gives no guest is thrown away, and the kernel booted.
+    /// Starts a guest from a snapshot; one that gives no guest is removed, and the kernel booted.
     /// `fresh` is the key of one that this run has just made.
     pub(super) fn restore(
         &self,

@@ -2,7 +2,8 @@ use super::*;
 use crate::object::{BpfObject, ObjectError, Origin};
 use crate::plan::Plan;
 use crate::record::{
-    KernelWarning, LeastPrivileges, MachineRecord, ObjectProgram, ProgramLoading, ProgramPrivileges, WarningKind,
+    AttachOutcome, AttachRecord, Cause, KernelWarning, LeastPrivileges, MachineRecord, ObjectProgram, ProgramLoading,
+    ProgramPrivileges, WarningKind,
 };
 use crate::suite::Settings;
 
@@ -40,6 +41,24 @@ fn only_answers_about_the_object_are_kept() {
     for verdict in Verdict::ALL {
         assert_eq!(kept(verdict), answers.contains(&verdict), "{verdict}");
     }
+}
+
+#[test]
+fn what_only_its_own_loader_can_set_is_kept_and_other_limits_are_not() {
+    let planned = planned();
+    let outcome = CellOutcome { machine: Some(MachineRecord::default()), ..CellOutcome::default() };
+    let kept = |cause, attach: Option<AttachRecord>| {
+        let mut programs = ended(&planned, [Verdict::Loaded, Verdict::HarnessLimit]);
+        (programs[1].cause, programs[1].attach) = (Some(cause), attach);
+        is_kept(&planned, &programs, &outcome, "tcg")
+    };
+    for cause in Cause::ALL {
+        let is_own = matches!(cause, Cause::IncompleteMapDefinition | Cause::NeedsLoader);
+        assert_eq!(kept(cause, None), is_own, "{cause}");
+    }
+    let attach =
+        AttachRecord { outcome: AttachOutcome::Attached, to: "x".to_owned(), reason: None, errno: None, took_us: 0 };
+    assert!(!kept(Cause::NeedsLoader, Some(attach)), "it was to run, and could not be triggered");
 }
 
 #[test]

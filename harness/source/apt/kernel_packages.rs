@@ -1,4 +1,4 @@
-//! [`candidates`]: which Debian packages make up the kernels that a manifest entry may mean, best first.
+//! [`candidates`]: which Debian packages make up the kernels that a manifest entry may mean, most preferred first.
 //!
 //! Debian, up to 6.18: `linux-image-X` holds everything. From 6.19 on it is empty: `linux-binary-X` has the image,
 //! `linux-base-X` the config and the list of built-in drivers, `linux-modules-X` the modules. Ubuntu: `linux-image-X` has
@@ -21,7 +21,7 @@ pub(in crate::source) const SIBLINGS: &str =
 pub(in crate::source) struct KernelPackages {
     /// Packages with the image, any one will do; the signed one first.
     pub images: Vec<Package>,
-    /// Whether config and modules are in packages of their own.
+    /// Whether config and modules are in separate packages.
     pub split: bool,
     /// The package with config and list of built-in drivers, if split and listed.
     pub base: Option<Package>,
@@ -116,7 +116,7 @@ pub(in crate::source) fn of_packages(packages: &[Package]) -> Option<KernelPacka
     Some(put_together(members.collect())).filter(|candidate| !candidate.images.is_empty())
 }
 
-/// Whether a package follows from the others of its kernel, so that it does not tell two builds apart.
+/// Whether a package follows from the others of its kernel, so that it does not distinguish two builds.
 pub(in crate::source) fn follows(name: &str, is_first_binary: bool) -> bool {
     match parts(name) {
         Some((Role::Extra, ..)) => true,

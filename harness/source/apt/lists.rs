@@ -80,7 +80,7 @@ impl Lists<'_> {
         self.store.locks.root().join("apt").join(file_name(&self.state(suite)))
     }
 
-    /// Makes the lists of `suite` present and fresh, and tells whether they are new. With `again`, because something
+    /// Makes the lists of `suite` present and fresh, and returns whether they are new. With `again`, because something
     /// they name is gone, fresh means minutes instead of hours.
     pub fn update(&self, what: &str, suite: &str, again: bool, step: &dyn Fn(String)) -> Result<bool, StoreError> {
         let (folder, state) = (self.folder(suite), self.state(suite));

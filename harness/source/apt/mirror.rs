@@ -112,7 +112,7 @@ impl Mirror {
         Some(Mirror { uri, keyrings, components: vec!["main".to_owned()], trusted: false })
     }
 
-    /// `text` without anything that tells which mirror (or proxy) this machine uses.
+    /// `text` without anything that shows which mirror (or proxy) this machine uses.
     pub fn mask(&self, text: &str) -> String {
         let host = self.uri.split("://").nth(1).unwrap_or(&self.uri).split('/').next().unwrap_or_default();
         let host = host.rsplit('@').next().unwrap_or(host);

@@ -43,7 +43,7 @@ impl<R: Read> Read for Bounded<R> {
     }
 }
 
-/// How much readers of archives may read at a time: they read names and headers into memory, whatever lengths these claim to have.
+/// How much readers of archives may read at a time: they read names and headers into memory, regardless of the lengths that these state.
 #[derive(Debug, Clone)]
 pub(in crate::source) struct HeaderRoom(Rc<Cell<u64>>);
 

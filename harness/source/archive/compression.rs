@@ -1,4 +1,4 @@
-//! [`unpacked`]: the bytes behind whatever compression they came in, detected by their first bytes.
+//! [`unpacked`]: the bytes without their compression, detected by their first bytes.
 
 use std::io::{self, BufRead, Read};
 

@@ -35,7 +35,7 @@ pub(in crate::source) struct ElfTree {
 }
 
 impl ElfTree {
-    /// An empty tree; `work` is a directory of its own.
+    /// An empty tree; `work` is a separate directory.
     pub fn new(work: &Path) -> io::Result<ElfTree> {
         ElfTree::with_room(work, UnpackRoom::default())
     }
@@ -172,7 +172,7 @@ fn inside(path: &Path) -> io::Result<PathBuf> {
 enum Hidden {
     /// A file; a directory of this path stays.
     File,
-    /// Whatever is there.
+    /// Anything that is there.
     All,
 }
 

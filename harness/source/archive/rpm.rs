@@ -15,7 +15,7 @@ pub(super) const LEAD_SIZE: u64 = 96;
 pub(super) const HEADER: [u8; 4] = [0x8e, 0xad, 0xe8, 0x01];
 /// No header is larger; more is damage.
 const HEADER_LIMIT: u64 = 256 << 20;
-/// The bits of a mode that tell the type of a file, and those of a regular one.
+/// The bits of a mode with the type of a file, and those of a regular one.
 const FILE_TYPE: u32 = 0o170_000;
 const REGULAR: u32 = 0o100_000;
 

@@ -74,7 +74,7 @@ pub(super) fn images(system: &dyn FileSystem) -> io::Result<Vec<Found>> {
     Ok(found)
 }
 
-/// What a file says of its release; if it says nothing, what its name or its directory does.
+/// What a file says of its release; else what its name or its directory says.
 fn release(system: &dyn FileSystem, path: &str) -> io::Result<Option<String>> {
     let mut head = Window::new(0, HEAD);
     if !system.copy(path, HEAD as u64, &mut head)? {

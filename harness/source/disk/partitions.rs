@@ -1,6 +1,6 @@
 //! [`partitions`]: the stretches of a disk that may be file systems, and [`plain`]: the disk as plain bytes.
 //!
-//! `qemu-img` turns the image into plain bytes and `partx` tells the partitions: neither needs root.
+//! `qemu-img` turns the image into plain bytes and `partx` lists the partitions: neither needs root.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

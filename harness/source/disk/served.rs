@@ -184,7 +184,7 @@ fn fetch_newest(request: &Request<'_>, image: &ServedImage, work: &Path) -> Resu
         }
         ImageProof::Signature(_) | ImageProof::Tuf(_) => None,
     };
-    // A name of its own, so that a download that broke off goes on.
+    // A separate name, so that a download that broke off goes on.
     let name = known.clone().unwrap_or_else(|| checksum::of_bytes(url.as_bytes()));
     let file = request.store.downloads().join(name);
     (request.step)(format!("downloading {}", shown(&url)));

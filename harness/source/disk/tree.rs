@@ -156,7 +156,7 @@ fn parts(path: &str) -> Vec<String> {
     parts.rev().map(str::to_owned).collect()
 }
 
-/// Writes to another writer as long as there is room, and takes the rest without a word.
+/// Writes to another writer as long as there is room, and takes the rest without an error.
 pub(super) struct Limited<'a> {
     out: &'a mut dyn Write,
     left: u64,

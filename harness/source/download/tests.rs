@@ -206,7 +206,7 @@ fn a_host_that_never_answers_is_asked_once_and_then_left_alone() {
     assert!(served.fetch().unwrap_err().to_string().ends_with("the server cannot be reached (just tried)"));
     assert!(begin.elapsed() < Duration::from_secs(5));
 
-    // After a while it is asked again; and when it answers, whatever it says, that is forgotten.
+    // After a while it is contacted again; and when it gives any answer, that is forgotten.
     served.server.address = there;
     let mark = fs::File::options().append(true).open(memory.join("server")).unwrap();
     mark.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();

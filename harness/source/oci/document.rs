@@ -43,7 +43,7 @@ struct Platform {
 pub(in crate::source) struct Layer {
     /// 64 hex digits.
     pub digest: String,
-    /// What it says it is; empty if it says nothing.
+    /// What it says it is; empty if it has no type.
     pub media_type: String,
     /// The name of the file that it is, if it is one.
     pub title: Option<String>,

@@ -40,7 +40,7 @@ pub(super) struct Index<'a> {
     pub at: usize,
 }
 
-/// What is known of the index that lies in the store.
+/// What is known about the index that lies in the store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct State {
     /// Where the repository is; the first gave the index.
@@ -87,7 +87,7 @@ impl<'a> Index<'a> {
         self.request.store.locks.root().join(FOLDER).join(self.id())
     }
 
-    /// Makes the index present and fresh, and tells whether it is new. With `again`, because something it names is gone, fresh means
+    /// Makes the index present and fresh, and returns whether it is new. With `again`, because something it names is gone, fresh means
     /// minutes instead of hours.
     pub fn update(&self, again: bool) -> Result<bool, StoreError> {
         let (request, folder, id) = (self.request, self.folder(), self.id());

@@ -1,4 +1,4 @@
-//! [`candidates`]: which packages of a repository make up the kernels that a manifest entry may mean, best first.
+//! [`candidates`]: which packages of a repository make up the kernels that a manifest entry may mean, most preferred first.
 //!
 //! Red Hat's and Fedora's: `kernel-core` has image and config, `kernel-modules-core` (if there is one) and `kernel-modules` the modules; Oracle's
 //! UEK likewise with `kernel-uek-core`. Amazon's, SUSE's, Alpine's and Arch's: one package with all.

@@ -220,7 +220,7 @@ fn judge(status: &str, fingerprints: &[String]) -> Result<(), String> {
     Err(reason.unwrap_or("its signature is malformed").to_owned())
 }
 
-/// Binary keys, whatever form they are in; several blocks of text may follow each other.
+/// Binary keys, in any form; several blocks of text may follow each other.
 fn dearmored(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let Some(text) = std::str::from_utf8(bytes).ok().filter(|text| text.contains(BEGIN)) else {
         return match bytes.first() {

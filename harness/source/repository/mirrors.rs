@@ -80,7 +80,7 @@ fn list(reader: impl Read) -> io::Result<Mirrors> {
     Ok(Mirrors { bases: lines.map(|line| without_slash(&filled(line)).to_owned()).collect(), digests: Vec::new() })
 }
 
-/// Both versions of the format: the addresses, best first, and the checksums of this and earlier indexes.
+/// Both versions of the format: the addresses, most preferred first, and the checksums of this and earlier indexes.
 fn metalink(reader: impl Read) -> io::Result<Mirrors> {
     let mut events = XmlEvents::of(reader);
     let mut ranked: Vec<(i64, String)> = Vec::new();

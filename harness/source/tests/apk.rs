@@ -100,7 +100,7 @@ fn a_kernel_of_alpine_is_verified_and_pinned() {
         assert_eq!(kernel.source, format!("apk: linux-virt {VERSION}"));
         assert!(kernel.config.is_some() && kernel.modules.is_empty() && kernel.notes.is_empty(), "{kernel:?}");
     }
-    // The control segment cannot tell builds apart, but the file is pinned.
+    // The control segment does not distinguish builds, but the file is pinned.
     let (index, _) = fixture.add_kernel(&(info() + "builddate = 2\n"), "right");
     fixture.put_index(&index, "right", "-sha1");
     assert!(matches!(fixture.fetch(), Err(StoreError::Mismatch { .. })));

@@ -124,7 +124,7 @@ fn stale_lists_are_updated_when_a_file_is_gone() {
     fetch(&repository).unwrap();
     fs::remove_file(repository.path("kernels.lock")).unwrap();
     fs::remove_dir_all(repository.path("store/kernels")).unwrap();
-    // The mirror moved on: only an update tells what it has now.
+    // The mirror moved on: only an update shows what it has now.
     let stale = fs::read(repository.path("Packages")).unwrap();
     repository.lose(&format!("linux-image-{OLD}"), "6.1.99-1");
     fs::write(repository.path("Packages"), "").unwrap();

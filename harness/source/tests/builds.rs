@@ -1,4 +1,4 @@
-//! Builds of kernels that archives list, and each of them as a kernel of its own.
+//! Builds of kernels that archives list, and each of them as a separate kernel.
 
 use super::stand_in::{Repository, from_apt};
 use super::*;

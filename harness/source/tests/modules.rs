@@ -1,4 +1,4 @@
-//! What is learned of modules that are a package of their own.
+//! What is learned of modules that are a separate package.
 
 use super::stand_in::{Repository, from_apt};
 use super::*;

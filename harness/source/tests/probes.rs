@@ -68,7 +68,7 @@ fn proofs_are_kept_for_each_command_line() {
         fs::write(&path, damaged).unwrap();
         assert_eq!(store.proofs(&kernel.identity), []);
     }
-    // The entry itself is sound, and tells when it was made.
+    // The entry itself is sound, and shows when it was made.
     let kept = store.kernel(&spec("mine", source), &lock, true, &quiet).unwrap();
     assert!(kept.fetched.as_deref().is_some_and(|at| at.ends_with('Z')), "{:?}", kept.fetched);
 }

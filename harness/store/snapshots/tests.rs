@@ -1,4 +1,4 @@
-//! Snapshots with files that mean nothing: what is found, what is thrown away and why, and who waits for whom.
+//! Snapshots with files that mean nothing: what is found, what is removed and why, and who waits for whom.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl SnapshotStore {
         }
     }
 
-    /// Says why the only snapshot was thrown away, and checks that it was.
+    /// Says why the only snapshot was removed, and checks that it was.
     fn flaw(&self, key: &SnapshotKey) -> String {
         let SnapshotLookup { shelf: Shelf::Empty(_), thrown_away } = self.find(key) else {
             panic!("is taken to be sound")
@@ -247,7 +247,7 @@ fn the_least_recently_used_goes_first() {
     assert!(fixture.store.shrink_snapshots(all).unwrap().is_empty());
     let removed = fixture.store.shrink_snapshots(all - 1).unwrap();
     assert_eq!(removed.iter().map(|snapshot| &snapshot.folder).collect::<Vec<_>>(), [&folders[1]]);
-    // What is in use does not go, and what is younger goes in its place.
+    // What is in use does not go, and what is younger is removed instead.
     let used = sound(fixture.find(&keys[2]));
     drop(sound(fixture.find(&keys[0])));
     let then = SystemTime::now() - Duration::from_secs(3600);

@@ -69,7 +69,7 @@ fn of_object(object: &BpfObject, inventory: &Inventory) -> String {
             let _ = writeln!(text, "set.{} = 0    # a constant of inline assembly", quoted(&constant));
         }
     }
-    // Functions of the kernel have a section of their own in the object's BTF, and libbpf finds them.
+    // Functions of the kernel have a separate section in the object's BTF, and libbpf finds them.
     let mut externs: Vec<&String> = inventory.programs.iter().flat_map(|program| &program.externs).collect();
     externs.sort_unstable();
     externs.dedup();

@@ -137,7 +137,7 @@ fn a_map_is_given_that_of_another_object_or_one_of_a_definition() {
     let all: Vec<Vec<String>> = checked.loading.iter().map(|(_, loading)| loading.settings()).collect();
     assert_eq!(all[0], ["maps.counts.reuse = \"other/counts\""]);
     assert_eq!(all[1], ["maps.counts.reuse.type = \"hash\"", "maps.counts.reuse.max_entries = 9"]);
-    // A bundle has one object, and what is known of the other's map.
+    // A bundle has one object, and what is known about the other's map.
     let mut loading = checked.loading[0].1.clone();
     loading.maps[0].reuse = checked.loading[1].1.maps[0].reuse.clone();
     let (_, again) = settings(&loading_tables(&loading, "switches"), "other.bpf.o");

@@ -59,7 +59,7 @@ fn kvm_that_was_asked_for_is_never_replaced_by_emulation() {
     let device = memory.0.path().join("device");
     fs::write(&device, "").expect("writes");
     assert_eq!(choose(&device, Choice::Kvm).expect("opens").accelerator, Accelerator::Kvm);
-    // The others do without.
+    // The others lack it.
     for choice in [Choice::Auto, Choice::Tcg] {
         assert_eq!(choose(&missing, choice).expect("emulates").accelerator, Accelerator::Tcg);
     }

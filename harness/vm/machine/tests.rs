@@ -63,7 +63,7 @@ fn last_words_are_noticed_while_a_command_is_attended_and_while_the_host_sends()
     };
     assert!(matches!(lost, Err(GuestLoss::Harness(ref line)) if line.starts_with("KVM: entry failed")), "{lost:?}");
     let (mut sent, _guest) = machine(ENTRY_FAILED);
-    // More than a socket holds: the guest takes nothing any more.
+    // More than a socket holds: the guest no longer takes anything.
     let lost = sent.send(&HostMessage::Settle, &vec![0; 4 << 20], LONG, &|| false);
     assert!(matches!(lost, Err(GuestLoss::Harness(ref line)) if line.starts_with("KVM: entry failed")), "{lost:?}");
     assert!(begin.elapsed() < LONG / 2, "{:?}", begin.elapsed());

@@ -1,4 +1,4 @@
-//! Writes the manual pages and the completions of bash, zsh and fish, in the folders where they are looked for below `PREFIX/share`.
+//! Writes the manual pages and the completions of bash, zsh and fish, in the directories where they are looked for below `PREFIX/share`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

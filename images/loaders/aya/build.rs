@@ -1,4 +1,4 @@
-//! Gives the executable aya's version, which the library does not tell.
+//! Gives the executable aya's version, which the library does not export.
 
 fn main() {
     println!("cargo::rerun-if-changed=Cargo.lock");

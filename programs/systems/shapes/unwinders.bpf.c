@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The form of profilers (OpenTelemetry's profiler, parca-agent): each unwinder is two programs, for perf events and for probes. All of them name
-// one program array, and the loader puts `kprobe_progs` in its place for probes, since a program array takes programs of one type. Offsets in
+// one program array, and the loader uses `kprobe_progs` instead for probes, since a program array takes programs of one type. Offsets in
 // `.rodata` are set by the loader.
 #include <linux/bpf.h>
 #include <linux/bpf_perf_event.h>

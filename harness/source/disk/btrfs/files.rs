@@ -37,7 +37,7 @@ pub(super) fn content(btrfs: &Btrfs, node: Node, length: u64, out: &mut dyn Writ
     out.zeros(left)
 }
 
-/// Writes one extent, and tells how much of the file it is.
+/// Writes one extent, and returns how much of the file it is.
 fn extent(btrfs: &Btrfs, item: &Block, out: &mut Limited<'_>) -> io::Result<u64> {
     let (whole, compression, kind) = (item.le64(8)?, item.u8(16)?, item.u8(20)?);
     if item.u8(17)? != 0 || item.le16(18)? != 0 {

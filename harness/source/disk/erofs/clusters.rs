@@ -26,7 +26,7 @@ const ALL_FRAGMENT: u8 = 1 << 7;
 const AS_IT_IS: u8 = 0;
 const SECOND_HEAD: u8 = 3;
 const NO_HEAD: u8 = 2;
-/// In a cluster that is no head: it tells how many blocks the piece has.
+/// In a cluster that is no head: it has how many blocks the piece has.
 const HAS_COUNT: u32 = 1 << 11;
 /// A piece, packed and unpacked.
 const MOST_PACKED: u64 = 1 << 20;

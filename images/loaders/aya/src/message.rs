@@ -22,7 +22,7 @@ pub enum Request {
 pub struct Open {
     pub protocol: u32,
     pub path: String,
-    /// What to relocate against in the place of the kernel's BTF.
+    /// What to relocate against instead of the kernel's BTF.
     pub kernel_btf: Option<String>,
     #[serde(default)]
     pub settings: Settings,

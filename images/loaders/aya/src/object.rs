@@ -60,7 +60,7 @@ struct Object<'a> {
     data: Vec<u8>,
     sections: Sections,
     loader: EbpfLoader<'a>,
-    /// The types that programs are loaded against in the place of the kernel's.
+    /// The types that programs are loaded against instead of the kernel's.
     given: Option<&'a Btf>,
     own: OnceCell<Btf>,
     /// The maps and the program of the last load, which stay until the next.

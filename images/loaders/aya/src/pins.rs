@@ -1,11 +1,11 @@
-//! [`Pins`]: the folder for maps that are pinned by name.
+//! [`Pins`]: the directory for maps that are pinned by name.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io, process};
 
 const BPFFS: &str = "/sys/fs/bpf";
 
-/// A folder of its own in bpffs, so that no load finds the maps of another; removed with everything in it in the end.
+/// A separate directory in bpffs, so that no load finds the maps of another; removed with everything in it in the end.
 pub struct Pins(PathBuf);
 
 impl Pins {

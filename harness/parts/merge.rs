@@ -1,14 +1,14 @@
-//! [`merge`]: the records of all shards of a run make the record of the run.
+//! [`merge`]: the records of all parts of a run make the record of the run.
 
 use crate::record::{CellRecord, KernelRecord, KernelState, PartitionRecord, RunRecord};
 
-/// Why records are not the shards of one run.
+/// Why records are not the parts of one run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MergeError {
     /// One of them was run without `--partition`.
     #[error("run {run} is not a part: it was run without `--partition`")]
-    NoShard {
+    NotAPart {
         /// Which one, counted from 1.
         run: usize,
     },
@@ -29,12 +29,12 @@ pub enum MergeError {
         missing: Vec<String>,
     },
     /// One of them is there twice.
-    #[error("part {shard} was given twice")]
+    #[error("part {part} was given twice")]
     Twice {
         /// Which, as `2/3`.
-        shard: String,
+        part: String,
     },
-    /// The shards together have not all objects of the run.
+    /// The parts together have not all objects of the run.
     #[error("no part has the object `{object}`")]
     Lacking {
         /// The object's name.
@@ -47,7 +47,7 @@ impl MergeError {
     pub fn hint(&self) -> Option<String> {
         Some(
             match self {
-                MergeError::NoShard { .. } => "name the reports of all parts of `corematrix run --partition k/n`",
+                MergeError::NotAPart { .. } => "name the reports of all parts of `corematrix run --partition k/n`",
                 MergeError::Missing { .. } => "run it, or name its report, too: the matrix is incomplete without it",
                 MergeError::Twice { .. } => "name the report of each part once",
                 MergeError::Mixed { .. } | MergeError::Lacking { .. } => {
@@ -59,19 +59,19 @@ impl MergeError {
     }
 }
 
-/// Puts the shards of a run together, given in any order: objects and cells stand where an unsharded run has them.
+/// Merges the parts of a run, given in any order: objects and cells are where an undivided run has them.
 ///
 /// # Errors
-/// They are not all the shards of one run.
-pub fn merge(shards: &[RunRecord]) -> Result<RunRecord, MergeError> {
-    let sorted = in_order(shards)?;
-    let Some((first, head)) = sorted.first() else { return Err(MergeError::NoShard { run: 1 }) };
+/// They are not all the parts of one run.
+pub fn merge(parts: &[RunRecord]) -> Result<RunRecord, MergeError> {
+    let sorted = in_order(parts)?;
+    let Some((first, head)) = sorted.first() else { return Err(MergeError::NotAPart { run: 1 }) };
     let all = &head.objects;
     let mut objects = Vec::with_capacity(all.len());
     let mut cells: Vec<CellRecord> = Vec::new();
     for name in all {
         let place = |(record, _): &(&RunRecord, _)| record.objects.iter().position(|object| object.name == *name);
-        let found = sorted.iter().find_map(|shard| Some((shard.0, place(shard)?)));
+        let found = sorted.iter().find_map(|part| Some((part.0, place(part)?)));
         let (record, object) = found.ok_or_else(|| MergeError::Lacking { object: name.clone() })?;
         objects.push(record.objects[object].clone());
         cells.extend((0..record.kernels.len()).map(|kernel| record.cell(object, kernel).clone()));
@@ -83,7 +83,7 @@ pub fn merge(shards: &[RunRecord]) -> Result<RunRecord, MergeError> {
         schema_version: first.schema_version,
         tool: first.tool.clone(),
         started: records().map(|record| record.started.clone()).min().unwrap_or_default(),
-        // The end of a shard that was killed is not known, and neither is that of the run.
+        // The end of a part that was killed is not known, and neither is that of the run.
         finished: records()
             .map(|record| record.finished.clone())
             .collect::<Option<Vec<_>>>()
@@ -93,7 +93,7 @@ pub fn merge(shards: &[RunRecord]) -> Result<RunRecord, MergeError> {
         objects,
         cells,
         notices,
-        // Every shard knows those of the whole plan.
+        // Every part has those of the whole plan.
         alternatives: first.alternatives.clone(),
         optional: first.optional.clone(),
         minimum_coverage: first.minimum_coverage,
@@ -101,11 +101,11 @@ pub fn merge(shards: &[RunRecord]) -> Result<RunRecord, MergeError> {
     })
 }
 
-/// The shards by number, checked to be all of one run.
-fn in_order(shards: &[RunRecord]) -> Result<Vec<(&RunRecord, &PartitionRecord)>, MergeError> {
-    let mut sorted = Vec::with_capacity(shards.len());
-    for (index, record) in shards.iter().enumerate() {
-        let partition = record.partition.as_ref().ok_or(MergeError::NoShard { run: index + 1 })?;
+/// The parts by number, checked to be all of one run.
+fn in_order(parts: &[RunRecord]) -> Result<Vec<(&RunRecord, &PartitionRecord)>, MergeError> {
+    let mut sorted = Vec::with_capacity(parts.len());
+    for (index, record) in parts.iter().enumerate() {
+        let partition = record.partition.as_ref().ok_or(MergeError::NotAPart { run: index + 1 })?;
         sorted.push((record, partition));
     }
     sorted.sort_by_key(|(_, partition)| partition.part.number);
@@ -118,7 +118,7 @@ fn in_order(shards: &[RunRecord]) -> Result<Vec<(&RunRecord, &PartitionRecord)>,
         }
     }
     if let Some(two) = sorted.windows(2).find(|two| two[0].1.part.number == two[1].1.part.number) {
-        return Err(MergeError::Twice { shard: two[0].1.part.to_string() });
+        return Err(MergeError::Twice { part: two[0].1.part.to_string() });
     }
     let of = head.part.of;
     // Counted before they are listed: a damaged report must not make a list of a billion.
@@ -130,10 +130,10 @@ fn in_order(shards: &[RunRecord]) -> Result<Vec<(&RunRecord, &PartitionRecord)>,
     Ok(sorted)
 }
 
-/// Missing shards that an error names.
+/// Missing parts that an error names.
 const MOST_NAMED: usize = 10;
 
-/// Why two shards cannot be of one run.
+/// Why two parts cannot be of one run.
 fn difference(a: (&RunRecord, &PartitionRecord), b: (&RunRecord, &PartitionRecord)) -> Option<String> {
     if a.1.part.of != b.1.part.of {
         return Some("they are of runs with different numbers of parts".to_owned());
@@ -164,7 +164,7 @@ fn difference(a: (&RunRecord, &PartitionRecord), b: (&RunRecord, &PartitionRecor
     ))
 }
 
-/// One kernel as all shards know it: ready if it was ready for any, since cells without a guest tell so themselves.
+/// One kernel as all parts know it: ready if it was ready for any, since cells without a guest say so themselves.
 fn kernel<'a>(seen: impl Iterator<Item = &'a KernelRecord> + Clone) -> KernelRecord {
     let rank = |state: &KernelState| match state {
         KernelState::Ready => 0,

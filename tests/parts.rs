@@ -1,4 +1,4 @@
-//! Parts of a matrix, run as processes of their own and merged, are the matrix. Needs virtme-ng, QEMU and a kernel.
+//! Parts of a matrix, run as separate processes and merged, are the matrix. Needs virtme-ng, QEMU and a kernel.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,12 +1,12 @@
-//! Sharded and merged is unsharded, and what is no whole run is refused.
+//! A run in parts, merged, is the undivided run, and what is no whole run is refused.
 
 use super::*;
 use crate::record::Partition;
 use crate::record::{KernelState, PartitionRecord, RunRecord};
 use crate::record::{json, sample};
 
-/// The part of a record that a shard of it would have, as if its objects cost `costs`.
-fn shard(whole: &RunRecord, costs: &[usize], part: Partition) -> RunRecord {
+/// The record of a part of a run, as if its objects cost `costs`.
+fn part_of(whole: &RunRecord, costs: &[usize], part: Partition) -> RunRecord {
     let mine = split(costs, part.of).into_iter().nth(part.number - 1).unwrap_or_default();
     let mut record = whole.clone();
     record.objects = mine.iter().map(|&object| whole.objects[object].clone()).collect();
@@ -20,9 +20,9 @@ fn shard(whole: &RunRecord, costs: &[usize], part: Partition) -> RunRecord {
     record
 }
 
-fn shards(whole: &RunRecord, of: usize) -> Vec<RunRecord> {
+fn split_up(whole: &RunRecord, of: usize) -> Vec<RunRecord> {
     let costs: Vec<usize> = (0..whole.objects.len()).map(|object| 10 + object * 7 % 13).collect();
-    (1..=of).map(|number| shard(whole, &costs, Partition { number, of })).collect()
+    (1..=of).map(|number| part_of(whole, &costs, Partition { number, of })).collect()
 }
 
 /// A run of 8 objects with names that differ.
@@ -39,10 +39,10 @@ fn whole() -> RunRecord {
 }
 
 #[test]
-fn sharded_and_merged_is_unsharded_byte_for_byte() {
+fn a_run_in_parts_is_the_undivided_run_byte_for_byte() {
     let whole = whole();
     for of in [1, 2, 3, 5, 11] {
-        let mut parts = shards(&whole, of);
+        let mut parts = split_up(&whole, of);
         // In any order.
         parts.rotate_left(of / 2);
         let merged = merge(&parts).unwrap();
@@ -67,8 +67,8 @@ fn noise_is_all_that_is_taken_away() {
 #[test]
 fn what_is_no_whole_run_is_refused() {
     let whole = whole();
-    let refusal = |shards: &[RunRecord]| merge(shards).unwrap_err().to_string();
-    let parts = shards(&whole, 3);
+    let refusal = |parts: &[RunRecord]| merge(parts).unwrap_err().to_string();
+    let parts = split_up(&whole, 3);
     let changed = |change: &dyn Fn(&mut RunRecord)| {
         let mut parts = parts.clone();
         change(&mut parts[1]);
@@ -80,7 +80,7 @@ fn what_is_no_whole_run_is_refused() {
         refusal(&[parts[0].clone(), parts[1].clone(), parts[1].clone()]),
         refusal(std::slice::from_ref(&whole)),
         refusal(&[]),
-        refusal(&[shards(&whole, 2), parts.clone()].concat()),
+        refusal(&[split_up(&whole, 2), parts.clone()].concat()),
         changed(&|record| record.tool.libbpf = "1.6.0".to_owned()),
         changed(&|record| record.kernels[0].name = "4.19".to_owned()),
         changed(&|record| record.kernels[1].identity.as_mut().unwrap().release = "5.10.0-77".to_owned()),
@@ -101,8 +101,8 @@ fn what_is_no_whole_run_is_refused() {
 }
 
 #[test]
-fn a_kernel_that_one_shard_could_not_use_is_told() {
-    let mut parts = shards(&whole(), 2);
+fn a_kernel_that_one_part_could_not_use_is_told() {
+    let mut parts = split_up(&whole(), 2);
     let reason = "no hello".to_owned();
     parts[0].kernels[1].state = KernelState::BootFailed { reason, hint: None, console_tail: Vec::new() };
     parts[1].interrupted = true;

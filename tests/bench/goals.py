@@ -1,0 +1,99 @@
+"""What was measured against what it should be: rows of results.md."""
+from statistics import fmean, median
+
+# The setting that the goals are for.
+FULL_KERNELS, FULL_OBJECTS = 8, 40
+MANY_OBJECTS, MANY_KERNELS = 500, 40
+
+
+def fit(points):
+    """Slope, offset and R² of a line through (x, y)."""
+    mean_x, mean_y = fmean(x for x, _ in points), fmean(y for _, y in points)
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+    offset = mean_y - slope * mean_x
+    total = sum((y - mean_y) ** 2 for _, y in points)
+    left = sum((y - offset - slope * x) ** 2 for x, y in points)
+    return slope, offset, 1 - left / total if total else 1.0
+
+
+def stock_start(parts):
+    """Seconds of a stock `vng --run`, by kernel."""
+    return {one["kernel"]: one["stock_s"] for one in parts.get("boot", {}).get("kernels", [])}
+
+
+def loops(part):
+    """Seconds of the two loops of stock virtme-ng for all kernels and objects, and for one object; extrapolated from the measured kernels."""
+    per_kernel = part["stock"]
+    isolated = fmean(sum(one["start_s"] + load["ms"] / 1000 for load in one["loads"]) for one in per_kernel)
+    shared = fmean(one["wall_s"] for one in per_kernel)
+    # `one` of bench.sh; when the scripts are tried out it may be missing.
+    first = lambda loads: next((load for load in loads if load["object"] == "biosnoop"), loads[0])
+    single = fmean(one["start_s"] + first(one["loads"])["ms"] / 1000 for one in per_kernel)
+    return isolated * part["kernels"], shared * part["kernels"], single * part["kernels"]
+
+
+def walls(part, kernels, objects):
+    return [run["wall_s"] for run in part["runs"] if (run["kernels"], run["objects"]) == (kernels, objects)]
+
+
+def goals(parts):
+    """Rows of what, measured, goal, met or not; `None` where the setting is not that of the goal."""
+    rows = []
+
+    def row(what, value, unit, limit, least=False, applies=True):
+        met = (value >= limit if least else value <= limit) if applies else None
+        rows.append({"what": what, "value": round(value, 4), "unit": unit, "goal": limit, "least": least, "met": met})
+
+    stock = stock_start(parts)
+    if "boot" in parts:
+        ratios = [one["hello_to_stock"] for one in parts["boot"]["kernels"]]
+        row("cold: QEMU's start until the guest answers, part of stock `vng --run`, worst kernel", max(ratios), "", 0.2)
+    if "warm" in parts:
+        kernels = parts["warm"]["kernels"]
+        full = len(kernels) >= FULL_KERNELS
+        restore = median(one["restore_ms"] for one in kernels if one["restore_ms"] is not None)
+        row(f"warm: restore until the guest answers, median over {len(kernels)} kernels", restore / 1000, "s", 0.06, applies=full)
+        shares = [one["restore_ms"] / 1000 / stock[one["kernel"]] for one in kernels if one["restore_ms"] and one["kernel"] in stock]
+        if shares:
+            row(f"the same as part of stock `vng --run`, median over {len(shares)} kernels", 100 * median(shares), "%", 1.5)
+        sizes = [one["snapshot_mib"] for one in kernels if one["snapshot_mib"]]
+        if sizes:
+            row("snapshot on disk, largest", max(sizes), "MiB", 70)
+    if "matrix" in parts:
+        part = parts["matrix"]
+        kernels, objects = part["kernels"], part["objects"]
+        full = (kernels, objects) == (FULL_KERNELS, FULL_OBJECTS)
+        isolated, shared, single = loops(part)
+        one, every = median(walls(part, "default", "one")), walls(part, "default", "all")[0]
+        row(f"warm matrix: {kernels} kernels x 1 object of 5 programs", one, "s", 1.5, applies=kernels == FULL_KERNELS)
+        row("the same against the loop of stock vng", single / one, "times faster", 50, True, kernels == FULL_KERNELS)
+        row(f"warm matrix: {kernels} kernels x {objects} objects", every, "s", 40, applies=full)
+        if together := walls(part, "default", "shared"):
+            row("the same with `--isolation shared`", median(together), "s", 40, applies=full)
+        # Parts that were measured before there was `--reuse` have none.
+        if again := walls(part, "default", "again"):
+            row("the same again with `--reuse`", median(again), "s", 2, applies=full)
+        row("the same against the loop of stock vng, a guest for each cell", isolated / every, "times faster", 20, True, full)
+        row("the same against a loop with one guest a kernel for all objects, without isolation", shared / every, "times faster", 7, True, full)
+    if "growth" in parts:
+        runs = parts["growth"]["runs"]
+        points = [(run["cells"], run["wall_s"]) for run in runs]
+        largest = max(runs, key=lambda run: run["cells"])
+        cores = parts["growth"]["machine"]["cores"]
+        full = largest["cells"] >= FULL_KERNELS * FULL_OBJECTS
+        if len(set(x for x, _ in points)) > 2:
+            row("growth: R² of a line through wall time over cells", fit(points)[2], "", 0.98, True, full)
+        busy = 100 * largest["cpu_s"] / largest["wall_s"] / cores
+        row(f"growth: {cores} cores busy at {largest['kernels']} kernels x {largest['objects']} objects", busy, "%", 95, True, full)
+        row("peak memory of the host process without QEMU", max(run["peak_rss_mib"] for run in runs), "MiB", 200, applies=full)
+        if trees := [run["peak_tree_mib"] for run in runs if "peak_tree_mib" in run]:
+            row("peak memory of the host process and its guests", max(trees), "MiB", 700, applies=full)
+    if "reports" in parts:
+        part = parts["reports"]
+        size, full = (part["objects"], part["kernels"]), (part["objects"], part["kernels"]) == (MANY_OBJECTS, MANY_KERNELS)
+        row(f"reports of {size[0]} objects x {size[1]} kernels: read and written", median(run["wall_s"] for run in part["written"]), "s", 5, applies=full)
+        row("the same: size of the page", part["page_mib"], "MiB", 12, applies=full)
+        if part["opened_s"] is not None:
+            row("the same: page opened in Chromium", part["opened_s"], "s", 2, applies=full)
+    return rows
