@@ -85,7 +85,7 @@ impl Repository {
 
     fn fetch(&self) -> Result<StoredKernel, StoreError> {
         let manifest = Manifest::load(&self.lab.path("kernels.toml")).unwrap();
-        let spec = &manifest.select(&["system".to_owned()]).unwrap()[0];
+        let spec = &manifest.select(&["system".to_owned()], &|_| None).unwrap()[0];
         let lock = LockFile::open(&self.lab.path("kernels.lock")).unwrap();
         let mut store = Store::open(&self.lab.store()).unwrap();
         store.look_up_with(vec![python()]);
