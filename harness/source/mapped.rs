@@ -1,4 +1,4 @@
-//! [`mapped`]: a file that nobody writes, mapped into memory.
+//! [`mapped`]: a file that is not written, mapped into memory.
 
 use std::fs::File;
 use std::io;

@@ -87,7 +87,7 @@ pub(super) fn fetch(request: &Request<'_>, url: &str, known: Option<&str>) -> Re
     Ok(ServedBtf { path: kept(&sha256), release, source })
 }
 
-/// The raw BTF in a file that its server calls `name`, and the release that it tells.
+/// The raw BTF in a file that its server calls `name`, and the release that it names.
 fn types_in(file: &Path, name: &str) -> Result<(Vec<u8>, Option<String>), String> {
     let bytes = mapped(file).map_err(|error| error.to_string())?;
     if bytes.starts_with(b"\x7fELF") {

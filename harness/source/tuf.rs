@@ -196,7 +196,7 @@ impl Lookup<'_> {
         Ok(Answer::Missing { missing: missing.unwrap_or_else(|| "no Python".to_owned()) })
     }
 
-    /// What tells the repository, and the root that it is trusted by, from others.
+    /// What distinguishes the repository, and the root that it is trusted by, from others.
     fn id(&self) -> Result<String, StoreError> {
         let TufRepository { metadata, root, root_checksums } = self.repository;
         let root = match root {

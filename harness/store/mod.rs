@@ -189,7 +189,7 @@ impl Store {
         self.programs.virtme_ng = Some(virtme_ng);
     }
 
-    /// Sets the Pythons that may have python-tuf, besides the one on the PATH; best first.
+    /// Sets the Pythons that may have python-tuf, besides the one on the PATH; most preferred first.
     pub fn look_up_with(&mut self, mut pythons: Vec<PathBuf>) {
         pythons.push("python3".into());
         self.programs.pythons = pythons;

@@ -11,7 +11,7 @@ pub(crate) struct Programs {
     pub apt_etc: PathBuf,
     /// `vng`, which downloads and builds kernels.
     pub virtme_ng: Option<PathBuf>,
-    /// Pythons that may have python-tuf, best first; the one on the PATH is the last.
+    /// Pythons that may have python-tuf, most preferred first; the one on the PATH is the last.
     pub pythons: Vec<PathBuf>,
 }
 

@@ -132,7 +132,7 @@ fn an_image_of_a_tuf_repository_is_verified_pinned_and_boots() {
     };
     pinned(OLD);
 
-    // A newer one, under a newer root, changes nothing until somebody asks for it.
+    // A newer one, under a newer root, changes nothing until it is requested.
     repository.show("new");
     forget(lab);
     assert!(repository.fetch().unwrap().notes.is_empty());
