@@ -129,17 +129,19 @@ fn target_story(
         matrix,
         failed,
         |btf, name| target.on(btf, name),
-        |btf| match target {
-            AttachTarget::Iterator(_) => btf
-                .named(Want::Function)
-                .map(|(_, name)| name.into_owned())
-                .filter(|name| name.starts_with("bpf_iter_"))
-                .collect(),
-            AttachTarget::Function(_) => btf.named(Want::Function).map(|(_, name)| name.into_owned()).collect(),
-            AttachTarget::Tracepoint(_) => btf
-                .named(Want::Typedef)
-                .filter_map(|(_, name)| name.strip_prefix("btf_trace_").map(str::to_owned))
-                .collect(),
+        |btf, alike| {
+            // Programs name tracepoints without the prefix of their BTF.
+            let (want, prefix, is_named_with_it) = match target {
+                AttachTarget::Iterator(_) => (Want::Function, "bpf_iter_", true),
+                AttachTarget::Function(_) => (Want::Function, "", true),
+                AttachTarget::Tracepoint(_) => (Want::Typedef, "btf_trace_", false),
+            };
+            let name = |found: &str| {
+                let rest = found.strip_prefix(prefix)?;
+                let name = if is_named_with_it { found } else { rest };
+                alike(name).then(|| name.to_owned())
+            };
+            btf.named(want).filter_map(|(_, found)| name(&found)).collect()
         },
     );
     let counts: Vec<usize> = explanation
@@ -248,9 +250,9 @@ fn ksym_story(asked: &Ksym<'_>, matrix: &[KernelTypes<'_>], failed: &str) -> Exp
             None => Presence::MissingSymbol { name: name.to_owned() },
         }
     };
-    let names = |btf: &Btf| {
-        let all = btf.named(Want::Function).map(|(_, name)| name.into_owned());
-        all.filter(|candidate| candidate != name).collect()
+    let names = |btf: &Btf, alike: &dyn Fn(&str) -> bool| {
+        let all = btf.named(Want::Function).filter(|(_, candidate)| candidate != name && alike(candidate));
+        all.map(|(_, name)| name.into_owned()).collect()
     };
     let mut explanation = story(Subject::Ksym, name, matrix, failed, presence, names);
     for place in &mut explanation.in_its_place {
@@ -324,7 +326,7 @@ pub(super) fn story(
     matrix: &[KernelTypes<'_>],
     failed: &str,
     presence_of: impl Fn(&Btf, &str) -> Presence,
-    names: impl Fn(&Btf) -> Vec<String>,
+    names: impl Fn(&Btf, &dyn Fn(&str) -> bool) -> Vec<String>,
 ) -> Explanation {
     let presence: Vec<_> = matrix.iter().map(|kernel| on(kernel, presence_of(kernel.btf, name))).collect();
     let present: Vec<bool> = presence.iter().map(|on| on.presence.is_present()).collect();
@@ -332,10 +334,8 @@ pub(super) fn story(
     let words: Vec<&str> = name.split('_').filter(|word| word.len() >= 4).collect();
     let found = matrix.iter().enumerate().filter(|(index, _)| !present[*index]).map(|(index, kernel)| {
         let old = nearest_with(&present, index).map(|with| matrix[with].btf);
-        let like = names(kernel.btf).into_iter().filter_map(|candidate| {
-            if !words.iter().any(|word| candidate.contains(word)) {
-                return None;
-            }
+        let alike = |candidate: &str| words.iter().any(|word| candidate.contains(word));
+        let like = names(kernel.btf, &alike).into_iter().filter_map(|candidate| {
             let score = similarity::names(name, &candidate);
             let underscores = score >= 0.99;
             let new = || old.is_some_and(|old| !presence_of(old, &candidate).is_present());

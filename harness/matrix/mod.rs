@@ -210,6 +210,7 @@ impl<'a> Matrix<'a> {
         notices.extend(self.project.beyond_ranges(selectors, &kernels));
         notices.extend(self.project.without_btf(&kernels));
         notices.extend(self.project.to_be_fetched(&kernels));
+        notices.extend(self.options.isolation.notice());
         settings.least_privileges |= self.options.least_privileges;
         if let Some(privileges) = &self.options.privileges {
             let loading = LoadingRecord { privileges: Some(privileges.clone()), ..LoadingRecord::default() };

@@ -18,6 +18,7 @@ use format::{extra_bytes, parse_types, parts};
 pub(crate) use format::{extra_bytes as record_extra, parts as btf_parts};
 pub use lookup::{MemberPlace, Want, essential_name};
 pub use modules::ModuleNames;
+pub use split::strings_of;
 
 /// Longest string that is given out: a file name may take `PATH_MAX`, and nothing is longer.
 const MAX_STRING: usize = 4096;

@@ -18,6 +18,14 @@ pub enum Isolation {
     Shared,
 }
 
+impl Isolation {
+    /// What a reader of the record must know about it.
+    pub(crate) fn notice(self) -> Option<String> {
+        let words = "objects that are only loaded share guests (`--isolation shared`); each that fails is judged again in a separate guest";
+        (self == Isolation::Shared).then(|| words.to_owned())
+    }
+}
+
 impl KernelContext<'_> {
     /// Whether an object, an index, may be judged in a guest that has seen others: nothing is done with it but loading it as root by
     /// libbpf, and the guest is like any other of the kernel.
