@@ -183,8 +183,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("kernels.toml"), "[kernel.\"5.4\"]\nsource = \"mainline\"\nversion = \"v5.4\"\n").unwrap();
+        // Where `setup.sh` installs virtme-ng; elsewhere it is on the PATH.
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        std::os::unix::fs::symlink(here.join(".venv"), at(".venv")).unwrap();
         let project = Project::load(&at("kernels.toml"), &Places::new(at("store"))).unwrap();
-        let object = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/explain/object.o");
+        let object = here.join("tests/fixtures/explain/object.o");
         let plan = |text: &str| {
             std::fs::write(at("known.toml"), text).unwrap();
             let options = Options { expect: vec![at("known.toml")], offline: true, ..Options::default() };
