@@ -97,7 +97,7 @@ loader-judge: build programs loaders
 relocation-judge: build programs
 	tests/judge/relocations.sh
 
-# A commit and this tree in turn; ends with 1 where this tree is slower beyond chance. Twenty minutes on 2 cores without KVM.
+# A commit and this tree in turn; ends with 1 where this tree is slower beyond chance. It builds both and wants the machine for itself.
 bench-compare: setup
 	tests/bench/compare.sh $(COMMIT)
 

@@ -21,7 +21,7 @@ struct SearchedKernel {
     name: String,
     stored: StoredKernel,
     /// Checksums of all strings in its BTF and in that of its modules, sorted: most names that are looked for are in none, and parsing BTF
-    /// to find that out takes a hundred times longer.
+    /// to find that out takes far longer.
     strings: Vec<u64>,
 }
 
