@@ -10,7 +10,7 @@ use std::path::Path;
 use common::{Lab, Run, need, object, verdicts};
 use corematrix::record::{RunRecord, Verdict};
 
-use Verdict::{KernelCrashed, Loaded, RelocationFailed};
+use Verdict::{AttachTargetMissing, KernelCrashed, Loaded, RelocationFailed};
 
 /// Objects of which all programs load on the test kernel, of which some do not, and of which none does.
 const OBJECTS: [&str; 11] = [
@@ -117,6 +117,48 @@ fn guest_in_which_something_is_left_serves_nobody_else() {
     assert_eq!(shared.cells[2].kernel_log.len(), 1, "{:?}", shared.cells[2]);
     // Each object leaves a guest that no other one gets; the crash takes two more.
     assert_eq!((guests(&shared), guests(&cell)), (objects.len() + 2, objects.len() + 2));
+}
+
+#[test]
+fn program_that_a_cgroup_keeps_ends_the_guest() {
+    need!("guests");
+    let objects = paths(&SOUND);
+    let lab = Lab::with_kernel("append = [\"corematrix.fault=cgroup@two\"]");
+    let (cell, shared) = (run(&lab, "cell", &objects), run(&lab, "shared", &objects));
+    expect_same(&shared, &cell);
+    // Without the program one does.
+    assert_eq!(guests(&shared), 2);
+}
+
+/// What no guest can make a difference to is not judged twice.
+#[test]
+fn failure_that_types_foretell_ends_no_guest() {
+    need!("guests");
+    let lab = Lab::with_kernel("");
+    let objects: Vec<String> = paths(&SOUND).into_iter().chain([object("guards")]).collect();
+    let (cell, shared) = (run(&lab, "cell", &objects), run(&lab, "shared", &objects));
+    expect_same(&shared, &cell);
+    assert!(verdicts(&shared, common::kernel().name, "guards").contains(&AttachTargetMissing));
+    assert_eq!(guests(&shared), 1);
+}
+
+/// What runs commands, attaches programs or fills tables of a module has a guest of its own.
+#[test]
+fn objects_that_are_not_only_loaded_share_nothing() {
+    need!("guests");
+    let lab = Lab::with_file_systems("");
+    let objects = paths(&SOUND);
+    for more in [&["--attach"][..], &["--exercise"], &["--modules", "overlay"]] {
+        let arguments = [objects.clone(), more.iter().map(|one| (*one).to_owned()).collect()].concat();
+        let (cell, shared) = (run(&lab, "cell", &arguments), run(&lab, "shared", &arguments));
+        let of_all = |report: &RunRecord| -> Vec<Verdict> {
+            report.cells.iter().flat_map(|cell| &cell.programs).map(|program| program.verdict).collect()
+        };
+        assert_eq!(of_all(&shared), of_all(&cell), "{more:?}");
+        // One more may have told the kernel's features.
+        assert!(guests(&shared) >= objects.len(), "{} guests with {more:?}", guests(&shared));
+        assert_eq!(guests(&shared), guests(&cell), "{more:?}");
+    }
 }
 
 /// A guest that an object owns says what it likes: that it is clean, that everything loads, or that nothing does.

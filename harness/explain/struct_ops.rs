@@ -12,7 +12,7 @@ pub fn offered(name: &str, matrix: &[KernelTypes<'_>], failed: &str) -> Explanat
         Some(id) => Presence::Type { size: btf.size_of(id) },
         None => Presence::MissingType { type_name: format!("struct bpf_struct_ops_{name}") },
     };
-    let mut explanation = story(Subject::Target, name, matrix, failed, presence, |_, _| Vec::new());
+    let mut explanation = story(Subject::Target, ("struct_ops", name), matrix, failed, presence, |_, _| Vec::new());
     explanation.in_its_place.clear();
     explanation.notes.push(
         "The kernel does not have this struct_ops: it is too old, or built without it. The programs of the map cannot \
@@ -43,7 +43,8 @@ pub fn member(in_struct: &str, member: &str, matrix: &[KernelTypes<'_>], failed:
         }
     };
     let name = format!("{in_struct}.{member}");
-    let mut explanation = story(Subject::StructOpsMember, &name, matrix, failed, presence, |_, _| Vec::new());
+    let mut explanation =
+        story(Subject::StructOpsMember, ("member", &name), matrix, failed, presence, |_, _| Vec::new());
     explanation.in_its_place.clear();
     explanation.notes.push(
         "libbpf refuses a map, with all its programs, that sets a member which the kernel's struct lacks. It ignores a \

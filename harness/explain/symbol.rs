@@ -1,5 +1,7 @@
 //! The stories of what a program attaches to ([`AttachTarget`]) and of what it calls by name ([`ksym`]).
 
+use memchr::memmem::Finder;
+
 use super::compatible::compatible;
 use super::module::Answered;
 use super::named::{NEW, best, boundary, on};
@@ -44,6 +46,14 @@ impl AttachTarget {
     pub fn name(&self) -> &str {
         match self {
             AttachTarget::Function(name) | AttachTarget::Iterator(name) | AttachTarget::Tracepoint(name) => name,
+        }
+    }
+
+    fn sort(&self) -> &'static str {
+        match self {
+            AttachTarget::Function(_) => "function",
+            AttachTarget::Iterator(_) => "iterator",
+            AttachTarget::Tracepoint(_) => "tracepoint",
         }
     }
 
@@ -125,7 +135,7 @@ fn target_story(
 ) -> Explanation {
     let mut explanation = story(
         Subject::Target,
-        target.name(),
+        (target.sort(), target.name()),
         matrix,
         failed,
         |btf, name| target.on(btf, name),
@@ -254,7 +264,7 @@ fn ksym_story(asked: &Ksym<'_>, matrix: &[KernelTypes<'_>], failed: &str) -> Exp
         let all = btf.named(Want::Function).filter(|(_, candidate)| candidate != name && alike(candidate));
         all.map(|(_, name)| name.into_owned()).collect()
     };
-    let mut explanation = story(Subject::Ksym, name, matrix, failed, presence, names);
+    let mut explanation = story(Subject::Ksym, ("ksym", name), matrix, failed, presence, names);
     for place in &mut explanation.in_its_place {
         let Some(kernel) = matrix.iter().find(|kernel| Some(kernel.name) == place.kernels.first().map(String::as_str))
         else {
@@ -319,10 +329,10 @@ fn ksym_story(asked: &Ksym<'_>, matrix: &[KernelTypes<'_>], failed: &str) -> Exp
     explanation
 }
 
-/// The presence of a symbol on each kernel, and the likest new names where it is missing.
+/// The presence of a symbol on each kernel, and the likest new names where it is missing. `names` finds names of sort `sort` in a kernel.
 pub(super) fn story(
     subject: Subject,
-    name: &str,
+    (sort, name): (&'static str, &str),
     matrix: &[KernelTypes<'_>],
     failed: &str,
     presence_of: impl Fn(&Btf, &str) -> Presence,
@@ -331,20 +341,24 @@ pub(super) fn story(
     let presence: Vec<_> = matrix.iter().map(|kernel| on(kernel, presence_of(kernel.btf, name))).collect();
     let present: Vec<bool> = presence.iter().map(|on| on.presence.is_present()).collect();
     // Comparing names costs; one that shares no longer word is not alike.
-    let words: Vec<&str> = name.split('_').filter(|word| word.len() >= 4).collect();
+    let words: Vec<Finder<'_>> = name.split('_').filter(|word| word.len() >= 4).map(Finder::new).collect();
+    let alike = |candidate: &str| words.iter().any(|word| word.find(candidate.as_bytes()).is_some());
+    let scored = |candidate: String| {
+        let score = similarity::names(name, &candidate);
+        (score >= MIN_NAME).then_some((score, candidate))
+    };
     let found = matrix.iter().enumerate().filter(|(index, _)| !present[*index]).map(|(index, kernel)| {
         let old = nearest_with(&present, index).map(|with| matrix[with].btf);
-        let alike = |candidate: &str| words.iter().any(|word| candidate.contains(word));
-        let like = names(kernel.btf, &alike).into_iter().filter_map(|candidate| {
-            let score = similarity::names(name, &candidate);
-            let underscores = score >= 0.99;
-            let new = || old.is_some_and(|old| !presence_of(old, &candidate).is_present());
-            let is_new = new();
-            (score >= MIN_NAME && (underscores || is_new)).then(|| {
+        let search = || names(kernel.btf, &alike).into_iter().filter_map(scored).collect();
+        let similar = kernel.btf.similar_names((sort, name), search);
+        let like = similar.iter().filter_map(|(score, candidate)| {
+            let underscores = *score >= 0.99;
+            let is_new = old.is_some_and(|old| !presence_of(old, candidate).is_present());
+            (underscores || is_new).then(|| {
                 let mut why =
                     vec![if underscores { "same name except for underscores" } else { "similar name" }.to_owned()];
                 why.extend(is_new.then(|| NEW.to_owned()));
-                Replacement { score, type_name: String::new(), offset: None, why, path: candidate }
+                Replacement { score: *score, type_name: String::new(), offset: None, why, path: candidate.clone() }
             })
         });
         let replacements = best(like.collect());

@@ -5,13 +5,14 @@
 //! `attach-` or `exercise-` before them (the same before PROGRAM is attached or made to run), `wake` (the kernel panics when it is
 //! restored from a snapshot), `warn` (a splat, as `WARN_ON` makes it, is written into the kernel's log before PROGRAM is loaded), `taint`
 //! (the kernel is marked there as one that has warned, without printing anything), `stay` (a process with all that PROGRAM's object has made outlives it),
-//! `pin` (a map is pinned where no one looks for pins), `refuse` or `accept` (once PROGRAM's object was judged, every later program
+//! `pin` (a map is pinned where no one looks for pins), `cgroup` (a program is attached to the cgroup, and nobody has it open), `refuse` or `accept` (once PROGRAM's object was judged, every later program
 //! of the guest is said to be refused, or to load), `lie` (asked what objects have left behind, the guest says what it said first),
 //! `asleep` (a restored guest goes on as if nothing had happened), `no-btf` (the kernel's
 //! BTF is hidden from libbpf) or `bare` (nothing is collected, so that
 //! the benchmark can measure what collecting costs).
 
 use std::cell::{Cell, OnceCell};
+use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
 use rustix::mount::{MountFlags, mount};
@@ -115,6 +116,9 @@ impl Faults {
         if self.wants("pin", Some(program)) {
             pin_elsewhere();
         }
+        if self.wants("cgroup", Some(program)) {
+            attach_to_cgroup();
+        }
         if self.wants("taint", Some(program)) {
             // What `WARN_ON` sets.
             let _ = std::fs::write("/proc/sys/kernel/tainted", "512");
@@ -190,6 +194,30 @@ fn pin_elsewhere() {
     if let Err(error) = pinned {
         eprintln!("corematrix guest: cannot pin a map: {error}");
     }
+}
+
+/// Attaches a program that lets every packet in. The cgroup keeps it when the last process that knows it has ended.
+fn attach_to_cgroup() {
+    use libbpf_rs::libbpf_sys as sys;
+    /// `r0 = 1; exit`.
+    const LET_IN: [u64; 2] = [0x1_0000_00b7, 0x95];
+    let group = match std::fs::File::open("/sys/fs/cgroup") {
+        Ok(group) => group,
+        Err(error) => return eprintln!("corematrix guest: cannot open the cgroup: {error}"),
+    };
+    // SAFETY: the instructions are of 8 bytes each and outlive the call, the strings are constant, and name and options may be null.
+    let program = unsafe {
+        let (name, options) = (std::ptr::null(), std::ptr::null_mut());
+        let instructions = LET_IN.as_ptr().cast();
+        sys::bpf_prog_load(sys::BPF_PROG_TYPE_CGROUP_SKB, name, c"GPL".as_ptr(), instructions, 2, options)
+    };
+    // SAFETY: plain numbers.
+    let attached = unsafe { sys::bpf_prog_attach(program, group.as_raw_fd(), sys::BPF_CGROUP_INET_INGRESS, 0) };
+    if attached != 0 {
+        eprintln!("corematrix guest: cannot attach a program to the cgroup: error {attached} of program {program}");
+    }
+    // SAFETY: the descriptor is this function's alone.
+    unsafe { libc::close(program) };
 }
 
 /// Puts an empty directory over the one where the kernel shows its BTF.

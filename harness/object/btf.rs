@@ -7,6 +7,7 @@ mod cut;
 mod format;
 mod lookup;
 mod modules;
+mod similar_names;
 mod split;
 mod type_name;
 
@@ -18,6 +19,7 @@ use format::{extra_bytes, parse_types, parts};
 pub(crate) use format::{extra_bytes as record_extra, parts as btf_parts};
 pub use lookup::{MemberPlace, Want, essential_name};
 pub use modules::ModuleNames;
+use similar_names::SimilarNames;
 pub use split::strings_of;
 
 /// Longest string that is given out: a file name may take `PATH_MAX`, and nothing is longer.
@@ -36,6 +38,7 @@ pub struct Btf {
     index: Vec<(u64, u32)>,
     /// Of modules whose types stand behind: the first id and the name of each.
     modules: Vec<(u32, String)>,
+    similar: SimilarNames,
 }
 
 /// One type.
@@ -210,10 +213,13 @@ impl Btf {
             return Err(BtfError::Strings);
         }
         let void = vec![Type { name_offset: 0, kind: TypeKind::Void }];
-        let mut btf =
-            Btf { strings: strings.to_vec(), types: parse_types(table, void)?, index: Vec::new(), modules: Vec::new() };
+        let mut btf = Btf::without_index(strings.to_vec(), parse_types(table, void)?);
         btf.index = btf.build_index();
         Ok(btf)
+    }
+
+    fn without_index(strings: Vec<u8>, types: Vec<Type>) -> Btf {
+        Btf { strings, types, index: Vec::new(), modules: Vec::new(), similar: SimilarNames::default() }
     }
 
     /// The string at an offset of the string table; `None` if the offset lies outside or the string is absurdly long.

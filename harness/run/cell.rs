@@ -77,6 +77,8 @@ struct Cell<'a> {
     had_guest: bool,
     /// What is known about the program in flight, should its full log take too long.
     refused: Option<(ProgramOutcome, Vec<u8>)>,
+    /// Whether a program failed for what does not follow from the object and the kernel's types: another object may have caused it.
+    is_in_doubt: bool,
     /// What became of each program, once it is known.
     results: Vec<Option<ProgramRecord>>,
     /// What is being done with the program in flight.
@@ -106,7 +108,8 @@ enum Leg {
     Abandoned,
 }
 
-/// Judges every program of the object; returns whether all of them passed. `Err` means that this kernel is out of the run.
+/// Judges every program of the object; returns whether each passed, or failed for what follows from the object and the kernel's types. `Err`
+/// means that this kernel is out of the run.
 pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObject) -> Result<bool, Ended> {
     let room = session.make_room(object, planned);
     let mut cell = Cell {
@@ -130,6 +133,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         kernel_log: KernelLog::default(),
         prediction: OnceCell::new(),
         refused: None,
+        is_in_doubt: false,
         results: vec![None; planned.programs.len()],
         step: Step::Loading,
         upgrade: None,
@@ -145,9 +149,9 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
             Err(ended) => result = Err(ended),
         }
     }
-    let has_passed = !cell.has_failed();
+    let is_certain = !cell.is_in_doubt;
     cell.conclude(session, (room.mib, room.note), least, result.is_ok());
-    result.map(|()| has_passed)
+    result.map(|()| is_certain)
 }
 
 impl Cell<'_> {
@@ -238,7 +242,7 @@ impl Cell<'_> {
         }
         let mut allowance = Allowance::new(session.deadlines, session.machine()?.received(), Instant::now());
         loop {
-            if session.is_trial() && self.has_failed() {
+            if session.is_trial() && self.is_in_doubt {
                 session.abandon();
                 return Ok(Leg::Abandoned);
             }
@@ -369,13 +373,6 @@ impl Cell<'_> {
                 whole.left_out.push(map.clone());
             }
         }
-    }
-
-    /// Whether a program has failed.
-    fn has_failed(&self) -> bool {
-        let failed =
-            |record: &ProgramRecord| !record.verdict.is_pass() && !self.planned.loading.leaves_out(&record.name);
-        self.results.iter().flatten().any(failed)
     }
 
     fn index_of(&self, name: &str) -> Option<usize> {

@@ -6,6 +6,7 @@ mod canary;
 mod cell;
 mod cell_key;
 mod cell_view;
+mod certain_failure;
 mod collector;
 mod command;
 mod coverage;

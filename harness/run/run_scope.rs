@@ -15,7 +15,7 @@ pub(super) struct RunScope {
     pub(super) subjects: Subjects,
     /// What decides its cells.
     pub(super) cells: KnownCells,
-    /// The objects that failed on a kernel.
+    /// The objects that failed on a kernel for what another object may have caused.
     pub(super) failed: FailedObjects,
 }
 
@@ -34,7 +34,8 @@ impl RunScope {
     }
 }
 
-/// Which objects failed on some kernel: on another one they are likely to, too. This decides where an object is judged, not how.
+/// Which objects failed on some kernel for what does not follow from types: on another one they are likely to, too. This decides where an
+/// object is judged, not how.
 pub(super) struct FailedObjects(Vec<AtomicBool>);
 
 impl FailedObjects {

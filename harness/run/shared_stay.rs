@@ -1,9 +1,9 @@
 //! [`SharedStay`]: a worker's stay with one kernel whose objects share guests.
 //!
 //! Of a restored guest the first object is judged as in a guest of its own. Before each further object the guest has to be as it was
-//! before the first one, or it is replaced. Every later object is on trial: only what passes may count, and only after the guest has given the right
-//! answers to a question that it cannot know ([`canary`]). Anything that fails, or is odd in any way, is judged again in a guest of its own. So
-//! nothing is ever red for what another object has done.
+//! before the first one, or it is replaced. Every later object is on trial: only what passes may count, or fails as the kernel's types predict
+//! ([`certain_failure`](super::certain_failure)), and only after the guest has given the right answers to a question that it cannot know ([`canary`]).
+//! Anything else is judged again in a guest of its own. So nothing is ever red for what another object has done.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -121,9 +121,9 @@ impl<'a> SharedStay<'a> {
         self.session.begin_trial();
         let ended = cell::run(&mut self.session, object, planned);
         let trial = self.session.end_trial();
-        ended?;
+        let is_certain = ended?;
         let expected = planned.cell(self.session.shared.spec);
-        let is_sound = trial.is_sound(planned, expected, &run.accelerator.to_string());
+        let is_sound = is_certain && trial.is_sound(planned, expected, &run.accelerator.to_string());
         if is_sound {
             self.held.push((object, trial));
             self.served += 1;

@@ -1,5 +1,6 @@
 //! [`Trial`]: the result of a cell in a guest that has seen other objects. Nothing of it is reported before the guest has proven itself.
 
+use super::certain_failure::is_certain_whole;
 use crate::event::{CellOutcome, Event};
 use crate::plan::PlannedObject;
 use crate::record::{CellRecord, ProgramRecord};
@@ -23,15 +24,12 @@ pub(super) struct Kept {
 }
 
 impl Trial {
-    /// Whether every program passed, and nothing at all is out of the ordinary. `cell` is the cell as it was planned. What fails may
-    /// fail for what another object has done.
+    /// Whether nothing at all is out of the ordinary. `cell` is the cell as it was planned.
     pub(super) fn is_sound(&self, planned: &PlannedObject, mut cell: CellRecord, accel: &str) -> bool {
         let Some(Kept { programs, outcome, .. }) = &self.kept else { return false };
-        let passed = |program: &ProgramRecord| program.verdict.is_pass() || planned.loading.leaves_out(&program.name);
         cell.programs.clone_from(programs);
         outcome.put(&mut cell);
-        programs.iter().all(passed)
-            && outcome.whole.as_ref().is_some_and(|whole| whole.prepared)
+        outcome.whole.as_ref().is_some_and(|whole| whole.prepared || is_certain_whole(planned, whole, programs))
             && outcome.downgrades.is_empty()
             && outcome.notes.is_empty()
             && outcome.kernel_log.iter().all(|warning| warning.is_noise(accel))

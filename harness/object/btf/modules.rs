@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::mem::discriminant;
 
 use super::format::{parse_types, parts};
+use super::similar_names::SimilarNames;
 use super::{Btf, Enumerator, Member, Parameter, Type, TypeKind};
 
 /// What is known about names that the kernel itself lacks and that a module has. Reasons go behind the name.
@@ -61,6 +62,7 @@ impl Btf {
         added.retain(|&(hash, id)| !self.has_own(hash, id, types));
         self.index.extend(added);
         self.index.sort_unstable();
+        self.similar = SimilarNames::default();
         self
     }
 

@@ -24,7 +24,7 @@ impl Btf {
             return Err(BtfError::Strings);
         }
         let types = parse_types(table, base.types.clone())?;
-        let mut btf = Btf { strings: [&base.strings, strings].concat(), types, index: Vec::new(), modules: Vec::new() };
+        let mut btf = Btf::without_index([&base.strings, strings].concat(), types);
         btf.index = base.index.clone();
         btf.index.extend(btf.index_from(base.len()));
         btf.index.sort_unstable();

@@ -1,7 +1,7 @@
 //! Closing programs: the verdict of each, with what is known about it, goes to the report.
 
 use super::super::session::Session;
-use super::super::{dangers, judgement, prediction};
+use super::super::{certain_failure, dangers, judgement, prediction};
 use super::Cell;
 use crate::event::Event;
 use crate::judge::headroom::{Load, headroom};
@@ -102,14 +102,19 @@ impl Cell<'_> {
     }
 
     pub(super) fn done(&mut self, session: &Session<'_>, program: usize, mut record: ProgramRecord) {
+        let mut is_certain = false;
         // Another library has rules of its own, and so has libbpf when it replaces one.
         if self.planned.loader.is_none() {
             let read = || session.predict(self.object, self.planned);
             let prediction = self.prediction.get_or_init(read).as_ref();
             let predicted = prediction.and_then(|prediction| prediction.programs.get(program));
             let kind = judgement::info(self.planned, &record.name).and_then(|known| known.prog_type.as_deref());
+            let facts = (kind, self.whole.as_ref());
+            is_certain = certain_failure::is_certain(self.planned, &record, predicted, facts);
             record.predicted = predicted.filter(|outcome| prediction::is_refuted(outcome, &record, kind)).cloned();
         }
+        let is_failure = !record.verdict.is_pass() && !self.planned.loading.leaves_out(&record.name);
+        self.is_in_doubt |= is_failure && !is_certain;
         self.open.retain(|index| *index != program);
         let (kernel, object) = (session.kernel, self.object);
         self.results[program] = Some(record.clone());
