@@ -12,7 +12,7 @@ use super::answer::{ListedFolder, ListedSnapshot, Print, StoreContents};
 use super::failure::Failure;
 use super::failure::store_failure;
 use crate::matrix::Project;
-use crate::store::{FolderKind, Store, StoredFolder};
+use crate::store::{FolderKind, Store, StoredFolder, StoredSnapshot};
 
 /// Sets how much room snapshots may take.
 const BUDGET_VARIABLE: &str = "COREMATRIX_SNAPSHOT_BUDGET";
@@ -81,8 +81,9 @@ pub(super) fn run(common: &Common, args: &StoreArgs) -> Result<ExitCode, Failure
             say_kept(store, 0)?;
             if *all {
                 let folders = store.folders().map_err(store_failure)?;
+                let sizes: Vec<u64> = folders.iter().map(StoredFolder::bytes).collect();
                 folders.iter().try_for_each(|folder| store.remove_folder(folder)).map_err(store_failure)?;
-                say_removed(folders.iter().map(|folder| (&folder.name, folder.bytes)), "");
+                say_removed(folders.iter().map(|folder| &folder.name).zip(sizes), "");
             }
         }
     }
@@ -91,7 +92,6 @@ pub(super) fn run(common: &Common, args: &StoreArgs) -> Result<ExitCode, Failure
 
 fn contents(store: &Store) -> Result<StoreContents, Failure> {
     let (folders, snapshots) = (store.folders().map_err(store_failure)?, store.snapshots().map_err(store_failure)?);
-    let bytes = folders.iter().map(|folder| folder.bytes).chain(snapshots.iter().map(|one| one.bytes)).sum();
     let folder = |folder: &StoredFolder| ListedFolder {
         kind: match folder.kind {
             FolderKind::Kernel => "kernel",
@@ -103,17 +103,19 @@ fn contents(store: &Store) -> Result<StoreContents, Failure> {
         .to_owned(),
         name: folder.name.clone(),
         kernel: folder.kernel.clone(),
-        bytes: folder.bytes,
+        bytes: folder.bytes(),
         source: folder.source.clone(),
     };
-    let folders = folders.iter().map(folder).collect();
-    let snapshots = snapshots.into_iter().map(|snapshot| ListedSnapshot {
+    let folders: Vec<ListedFolder> = folders.iter().map(folder).collect();
+    let snapshot = |snapshot: StoredSnapshot| ListedSnapshot {
         idle_seconds: snapshot.used.elapsed().unwrap_or_default().as_secs(),
         kernel: snapshot.kernel,
         bytes: snapshot.bytes,
         in_use: snapshot.in_use,
-    });
-    Ok(StoreContents { store: store.root().display().to_string(), folders, snapshots: snapshots.collect(), bytes })
+    };
+    let snapshots: Vec<ListedSnapshot> = snapshots.into_iter().map(snapshot).collect();
+    let bytes = folders.iter().map(|folder| folder.bytes).chain(snapshots.iter().map(|one| one.bytes)).sum();
+    Ok(StoreContents { store: store.root().display().to_string(), folders, snapshots, bytes })
 }
 
 fn list(contents: &StoreContents) -> String {

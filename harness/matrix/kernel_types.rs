@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use rayon::prelude::*;
+
 use super::known_types::version;
 use crate::explain::{AttachTarget, KernelTypes};
 use crate::object::btf::{Btf, ModuleNames, Want, essential_name};
 use crate::protocol::feature_probe::FeatureProbe;
-use crate::record::{KernelState, RunRecord};
+use crate::record::{KernelRecord, KernelState, RunRecord};
 use crate::store::{Store, StoredKernel};
 
 /// The types of a kernel of a matrix.
@@ -37,27 +39,32 @@ impl MatrixTypes {
 
 /// The types of the run's kernels, as far as the store has them.
 pub fn kernel_types(record: &RunRecord, store: &Store, missing: &mut Vec<String>) -> Vec<MatrixTypes> {
-    let (mut types, mut unknown) = (Vec::new(), Vec::new());
     let names = names_of(record);
-    for kernel in &record.kernels {
-        let Some(identity) = &kernel.identity else { continue };
-        let Some(sha256) = identity.types_sha256() else { continue };
-        match store.btf(sha256).and_then(|raw| Btf::parse(&raw).ok()) {
-            Some(btf) => {
-                // Of BTF that was given nothing goes on in modules.
-                let stored = store.kernel_of(identity).filter(|_| identity.given_btf_sha256.is_none());
-                let (btf, module_types, modules) = with_modules(btf, stored.as_ref(), &names, store);
-                types.push(MatrixTypes {
-                    name: kernel.name.clone(),
-                    release: identity.release.clone(),
-                    sha256: sha256.to_owned(),
-                    btf,
-                    module_types,
-                    modules,
-                    booted: kernel.state == KernelState::Ready,
-                });
-            }
-            None => unknown.push(format!("`{}` ({})", kernel.name, identity.release)),
+    let read = |kernel: &KernelRecord| {
+        let identity = kernel.identity.as_ref()?;
+        let sha256 = identity.types_sha256()?;
+        let Some(btf) = store.btf(sha256).and_then(|raw| Btf::parse(&raw).ok()) else {
+            return Some(Err(format!("`{}` ({})", kernel.name, identity.release)));
+        };
+        // Of BTF that was given nothing goes on in modules.
+        let stored = store.kernel_of(identity).filter(|_| identity.given_btf_sha256.is_none());
+        let (btf, module_types, modules) = with_modules(btf, stored.as_ref(), &names, store);
+        Some(Ok(MatrixTypes {
+            name: kernel.name.clone(),
+            release: identity.release.clone(),
+            sha256: sha256.to_owned(),
+            btf,
+            module_types,
+            modules,
+            booted: kernel.state == KernelState::Ready,
+        }))
+    };
+    let found: Vec<Result<MatrixTypes, String>> = record.kernels.par_iter().filter_map(read).collect();
+    let (mut types, mut unknown) = (Vec::new(), Vec::new());
+    for one in found {
+        match one {
+            Ok(found) => types.push(found),
+            Err(kernel) => unknown.push(kernel),
         }
     }
     if !unknown.is_empty() {

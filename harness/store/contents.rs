@@ -36,8 +36,6 @@ pub struct StoredFolder {
     pub name: String,
     /// Where it came from, in words; empty if unknown.
     pub source: String,
-    /// Bytes on disk.
-    pub bytes: u64,
     /// For a kernel, what it is called in the manifest that it was fetched for.
     pub kernel: Option<String>,
     folder: PathBuf,
@@ -60,8 +58,7 @@ impl Store {
                 let unpacked = || fs::read_to_string(folder.join(super::UNPACKED_FROM)).ok();
                 let source = described.map(|entry| entry.kernel(&folder, Vec::new()).source).or_else(unpacked);
                 let source = source.unwrap_or_default();
-                let bytes = bytes_on_disk(&folder);
-                found.push(StoredFolder { kind, name, source, bytes, kernel, folder });
+                found.push(StoredFolder { kind, name, source, kernel, folder });
             }
         }
         let (types, cells) = (super::TYPES, super::kept_cells::FOLDER);
@@ -71,8 +68,8 @@ impl Store {
         ] {
             let folder = self.root.join(name);
             if folder.is_dir() {
-                let (name, source, bytes) = (name.to_owned(), source.to_owned(), bytes_on_disk(&folder));
-                found.push(StoredFolder { kind, name, source, bytes, kernel: None, folder });
+                let (name, source) = (name.to_owned(), source.to_owned());
+                found.push(StoredFolder { kind, name, source, kernel: None, folder });
             }
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));
@@ -91,6 +88,11 @@ impl Store {
 }
 
 impl StoredFolder {
+    /// Bytes on disk. Takes a look at each file in it.
+    pub fn bytes(&self) -> u64 {
+        bytes_on_disk(&self.folder)
+    }
+
     /// Files of a kernel that are not what they were when they were stored, by name; all are read.
     pub fn damaged_files(&self) -> Vec<String> {
         Entry::read(&self.folder, false)

@@ -17,7 +17,7 @@ use super::initramfs;
 use super::machine::{AFTERMATH, BootFailure, GuestLink, Machine, MachineSpec};
 use super::memory::{GuestMemory, Node, node_options};
 use super::qmp::Monitor;
-use super::snapshot::{KERNEL, Recording};
+use super::snapshot::Recording;
 use crate::process::ChildGroup;
 use crate::protocol::{self, BUILD_ID, GuestMessage, ProtocolError};
 use crate::store::StoredKernel;
@@ -79,9 +79,7 @@ impl Machine {
         let begin = Instant::now();
         let child = ChildGroup::spawn_showing(command, spec.debug.console.then_some(spec.name))
             .map_err(|error| harness(error.to_string(), Some(tool_hint(&spec.tools.qemu)), false))?;
-        let image = spec.kernel.boot_image.display().to_string();
-        let words = words.moved(&image, KERNEL);
-        let recording = recorder.map(|(memory, monitor)| Recording { memory, words, monitor });
+        let recording = recorder.map(|(memory, monitor)| Recording { memory, words: words.without_kernel(), monitor });
         let mut machine = Machine::new(child, listeners, scratch, recording, spec.shape);
         machine.wait_for_hello(spec, begin, spec.deadlines.boot)?;
         Ok(machine)

@@ -120,6 +120,20 @@ impl Words {
         self
     }
 
+    /// The same command without a kernel to start.
+    pub fn without_kernel(&self) -> Words {
+        let mut words = self.0.iter();
+        let mut kept = Vec::new();
+        while let Some(word) = words.next() {
+            if ["-kernel", "-initrd", "-append"].contains(&word.as_str()) {
+                words.next();
+            } else {
+                kept.push(word.clone());
+            }
+        }
+        Words(kept)
+    }
+
     /// The same command for another machine: every mention of directory `from` becomes one of `to`.
     pub fn moved(&self, from: &str, to: &str) -> Words {
         Words(self.0.iter().map(|word| word.replace(from, to)).collect())
@@ -275,6 +289,13 @@ mod tests {
         let append = words.iter().find(|word| word.contains("rdinit=")).expect("has a kernel command line");
         assert!(append.starts_with("console=ttyS0 quiet loglevel=1 foo=bar loglevel=4"), "{append}");
         assert!(append.ends_with("rdinit=/init loglevel=7") && !append.contains("virtme-ng-init"), "{append}");
+    }
+
+    #[test]
+    fn command_of_a_restored_guest_starts_no_kernel() {
+        let words = ["qemu", "-kernel", "/k", "-m", "512M", "-append", "-initrd", "-initrd", "/i", "-no-reboot"];
+        let kept = words.into_iter().collect::<Words>().without_kernel();
+        assert_eq!(kept, ["qemu", "-m", "512M", "-no-reboot"].into_iter().collect());
     }
 
     #[test]

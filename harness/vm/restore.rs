@@ -1,6 +1,5 @@
 //! Restoring: from a snapshot to a guest that answers, in a fraction of a second.
 
-use std::fs;
 use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,7 +10,7 @@ use super::channel::{Listeners, Port};
 use super::machine::{BootFailure, GuestLink, Machine, MachineSpec};
 use super::memory::{Node, restore_options};
 use super::qmp::{Limit, Monitor};
-use super::snapshot::{KERNEL, RAM, SCRATCH, STATE, SavedMachine};
+use super::snapshot::{RAM, SCRATCH, STATE, SavedMachine};
 use crate::process::ChildGroup;
 use crate::protocol::HostMessage;
 use crate::store::Snapshot;
@@ -40,14 +39,11 @@ impl Machine {
         let limit = Limit::from(begin, spec.deadlines.restore);
         let saved: SavedMachine = serde_json::from_value(snapshot.machine().clone()).map_err(|error| failed(&error))?;
         let scratch = prepare_scratch(spec).map_err(RestoreFailure::from)?;
-        // QEMU wants the file, and the guest has long read it.
-        fs::write(scratch.path().join("initramfs"), b"\n").map_err(|error| failed(&error))?;
         let listeners = Listeners::bind(scratch.path()).map_err(|error| failed(&error))?;
         let monitor = Monitor::bind(scratch.path()).map_err(|error| failed(&error))?;
         let words = saved
             .command
             .moved(SCRATCH, &scratch.path().display().to_string())
-            .moved(KERNEL, &spec.kernel.boot_image.display().to_string())
             .with(restore_options(&snapshot.file(RAM), snapshot.length(RAM), &Node::all(spec.shape)))
             .with(monitor.options())
             .with(["-incoming", "defer", "-S"].map(str::to_owned));

@@ -25,8 +25,6 @@ pub(super) const RAM: &str = "ram";
 pub(super) const STATE: &str = "state";
 /// Stands for the machine's directory in a saved command.
 pub(super) const SCRATCH: &str = "@scratch@";
-/// Stands for the kernel's image in a saved command: the store may be moved.
-pub(super) const KERNEL: &str = "@kernel@";
 /// How a connection breaks whose other end is gone.
 const HUNG_UP: [io::ErrorKind; 3] =
     [io::ErrorKind::ConnectionReset, io::ErrorKind::UnexpectedEof, io::ErrorKind::BrokenPipe];
@@ -34,14 +32,14 @@ const HUNG_UP: [io::ErrorKind; 3] =
 pub const CPU: &str = "the CPU";
 /// Raised when what is saved changes its meaning, or when snapshots of earlier versions are not to be trusted: those of format 1 may
 /// be of a guest that was emulated and have KVM's key, since `--accel kvm` emulated where /dev/kvm could not be opened; those of format 2
-/// have the place of the store in them.
-const FORMAT: &str = "3";
+/// have the place of the store in them; those of format 3 need the kernel's image.
+const FORMAT: &str = "4";
 
 /// What it takes to snapshot a machine.
 #[derive(Debug)]
 pub(super) struct Recording {
     pub memory: GuestMemory,
-    /// The command without its memory, with [`KERNEL`] for the kernel's image.
+    /// The command without its memory and what the kernel is started from.
     pub words: Words,
     pub monitor: Monitor,
 }
@@ -49,7 +47,8 @@ pub(super) struct Recording {
 /// What a snapshot says of its machine.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SavedMachine {
-    /// QEMU's command, with [`SCRATCH`] for the machine's directory and [`KERNEL`] for the kernel's image.
+    /// QEMU's command, with [`SCRATCH`] for the machine's directory. A kernel that runs does not need its image, which each QEMU would
+    /// hold in memory.
     pub command: Words,
     /// Where the guest listens.
     pub port: Port,

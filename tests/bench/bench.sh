@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Measures corematrix, in one run and against stock virtme-ng, and writes reports/bench/.
 #
-#   tests/bench/bench.sh [PART...]         boot warm matrix evidence growth reports (all, in this order, if none is named)
+#   tests/bench/bench.sh [PART...]         boot warm matrix evidence growth guests reports (all, in this order, if none is named)
 #
 # boot      cold corematrix against stock `vng --run`                  needs the network for plain kernels, once
 # warm      restore until the guest answers, and cold boots            of the default kernels
 # matrix    objects x kernels, warm, against a loop of stock `vng` running `bpftool prog loadall` on the same objects
 # evidence  time inside the guest against bare libbpf loads
 # growth    with kernels and with objects; CPU and memory
+# guests    1 to 64 at once: time, and memory of each
 # reports   of a synthetic record of 500 objects on 40 kernels: written, and opened in Chromium
 #
 # Each part leaves a JSON file; results.md, results.json and the plots are made of those that are there, with their dates. To try
@@ -36,7 +37,7 @@ one=biosnoop
 guest_deadline=1500
 
 parts=("$@")
-[ $# != 0 ] || parts=(boot warm matrix evidence growth reports)
+[ $# != 0 ] || parts=(boot warm matrix evidence growth guests reports)
 out=$project/reports/bench
 python=/usr/bin/python3
 begin=$SECONDS
@@ -199,6 +200,16 @@ part_growth() {
     part growth "$work/growth.runs"
 }
 
+part_guests() {
+    local jobs
+    objects $((most < 10 ? most : 10))
+    for jobs in 1 2 4 8 16 32 64; do
+        progress "$jobs guests at once"
+        run "$work/guests.runs" "$manifest" "jobs=$jobs" -- "$objects" "${all[@]}" --jobs "$jobs"
+    done
+    part guests "$work/guests.runs"
+}
+
 part_reports() {
     local round page browser many=$work/many
     browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) || fail "no browser" "run \`make setup-tests\`"
@@ -223,7 +234,7 @@ part_reports() {
 }
 
 for name in "${parts[@]}"; do
-    declare -F "part_$name" >/dev/null || fail "no part \`$name\`" "the parts are: boot warm matrix evidence growth reports"
+    declare -F "part_$name" >/dev/null || fail "no part \`$name\`" "the parts are: boot warm matrix evidence growth guests reports"
 done
 [ "${parts[*]}" = boot ] || prepare
 for name in "${parts[@]}"; do

@@ -71,11 +71,11 @@ def goals(parts):
         row(f"warm matrix: {kernels} kernels x {objects} objects", every, "s", 40, applies=full)
         if together := walls(part, "default", "shared"):
             row("the same with `--isolation shared`", median(together), "s", 40, applies=full)
+            row("the same against a loop with one guest a kernel for all objects, without isolation", shared / median(together), "times faster", 7, True, full)
         # Parts that were measured before there was `--reuse` have none.
         if again := walls(part, "default", "again"):
             row("the same again with `--reuse`", median(again), "s", 2, applies=full)
-        row("the same against the loop of stock vng, a guest for each cell", isolated / every, "times faster", 20, True, full)
-        row("the same against a loop with one guest a kernel for all objects, without isolation", shared / every, "times faster", 7, True, full)
+        row("with a guest for each cell, against the loop of stock vng with a guest for each", isolated / every, "times faster", 20, True, full)
     if "growth" in parts:
         runs = parts["growth"]["runs"]
         points = [(run["cells"], run["wall_s"]) for run in runs]
@@ -89,6 +89,11 @@ def goals(parts):
         row("peak memory of the host process without QEMU", max(run["peak_rss_mib"] for run in runs), "MiB", 200, applies=full)
         if trees := [run["peak_tree_mib"] for run in runs if "peak_tree_mib" in run]:
             row("peak memory of the host process and its guests", max(trees), "MiB", 700, applies=full)
+    if "guests" in parts:
+        runs = parts["guests"]["runs"]
+        fewest, most = (pick(runs, key=lambda run: run["jobs"]) for pick in (min, max))
+        row(f"memory that a restored guest alone has, median, {most['jobs']} at once", most["guest_private_mib"], "MiB", 15)
+        row(f"{most['jobs']} guests at once, part of the time of {fewest['jobs']}", most["wall_s"] / fewest["wall_s"], "", 1)
     if "reports" in parts:
         part = parts["reports"]
         size, full = (part["objects"], part["kernels"]), (part["objects"], part["kernels"]) == (MANY_OBJECTS, MANY_KERNELS)

@@ -5,6 +5,7 @@
 
 Wall seconds, CPU seconds of the command with all its children, the peak resident memory of the command's own process without
 its children (QEMU is one), and the peak of what all of them have together: memory that several share, such as a snapshot, counts once.
+Of each QEMU that lived long enough to be looked at, the most memory that it alone had: the median and how many.
 The exit code is passed on.
 """
 import json
@@ -12,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from statistics import median
 
 # How often the peak is read; the kernel keeps it, so only growth in the last moment can be missed.
 PERIOD = 0.02
@@ -46,13 +48,23 @@ def tree(root):
     return found
 
 
-def shared_out(pid):
-    """KiB of a process, of what it shares its part."""
+def memory(pid):
+    """KiB of a process: its part of what it shares, and what it has written and no other has. A page of a snapshot that is only read can be
+    dropped at any time."""
     try:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii", errors="replace") as rollup:
-            return next((int(line.split()[1]) for line in rollup if line.startswith("Pss:")), 0)
+            sizes = {line.split(":")[0]: int(line.split()[1]) for line in rollup if line.endswith("kB\n")}
     except OSError:
-        return 0
+        return 0, 0
+    return sizes.get("Pss", 0), sizes.get("Private_Dirty", 0)
+
+
+def is_guest(pid):
+    try:
+        with open(f"/proc/{pid}/comm", encoding="ascii", errors="replace") as name:
+            return name.read().startswith("qemu")
+    except OSError:
+        return False
 
 
 def main():
@@ -61,14 +73,18 @@ def main():
     record = dict(key.split("=", 1) for key in keys)
     begin = time.monotonic()
     child = subprocess.Popen(command)
-    peak, peak_tree, next_tree = 0, 0, begin + TREE_PERIOD
+    peak, peak_tree, next_tree, guests = 0, 0, begin + TREE_PERIOD, {}
     while True:
         pid, status, usage = os.wait4(child.pid, os.WNOHANG)
         if pid:
             break
         peak = own_peak(child.pid) or peak
         if time.monotonic() >= next_tree:
-            peak_tree = max(peak_tree, sum(map(shared_out, tree(child.pid))))
+            sizes = {one: memory(one) for one in tree(child.pid)}
+            peak_tree = max(peak_tree, sum(shared for shared, _ in sizes.values()))
+            for one, (_, private) in sizes.items():
+                if is_guest(one):
+                    guests[one] = max(guests.get(one, 0), private)
             next_tree = time.monotonic() + TREE_PERIOD
         time.sleep(PERIOD)
     code = os.waitstatus_to_exitcode(status)
@@ -77,6 +93,8 @@ def main():
         cpu_s=round(usage.ru_utime + usage.ru_stime, 3),
         peak_rss_mib=round(peak / 1024, 1),
         peak_tree_mib=round(peak_tree / 1024, 1),
+        guest_private_mib=round(median(guests.values()) / 1024, 1) if guests else None,
+        guests_seen=len(guests),
         exit=code,
     )
     with open(file, "a", encoding="ascii") as out:

@@ -107,6 +107,13 @@ def growth(files):
     return {"runs": runs}
 
 
+def guests(files):
+    runs = lines(files[0])
+    for run in runs:
+        run["jobs"] = int(run["jobs"])
+    return {"runs": runs}
+
+
 def reports(files):
     runs = lines(files[0])
     opened = {page: [run["wall_s"] for run in lines(files[1]) if run["page"] == page] for page in ("blank", "report")}
@@ -121,7 +128,7 @@ def reports(files):
 
 
 def part(name, out, report, *files):
-    measured = {"warm": warm, "matrix": matrix, "evidence": evidence, "growth": growth, "reports": reports}[name](files)
+    measured = {"warm": warm, "matrix": matrix, "evidence": evidence, "growth": growth, "guests": guests, "reports": reports}[name](files)
     when = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     whole = {"schema_version": 1, "when": when, "machine": machine(), "tool": read(report)["tool"], **measured}
     write(Path(out), json.dumps(whole, indent=1) + "\n")
@@ -194,7 +201,8 @@ def markdown(parts, rows):
             f"timed inside, and is extrapolated from there: to a guest for each cell, which is what corematrix gives, and to {part['kernels']} kernels by the mean.\n")
         text.append(table(["kernels x objects", "corematrix", "a stock guest for each cell", "a stock guest for each kernel"], [
             [f"{part['kernels']} x 1", shown(median(walls(part, "default", "one")), " s"), shown(single, " s (extrapolated)"), ""],
-            [f"{part['kernels']} x {part['objects']}", shown(walls(part, "default", "all")[0], " s"), shown(isolated, " s (extrapolated)"), shown(shared, " s (extrapolated)")],
+            [f"{part['kernels']} x {part['objects']}", shown(walls(part, "default", "all")[0], " s"), shown(isolated, " s (extrapolated)"), ""],
+            ["the same with `--isolation shared`", shown(median(walls(part, "default", "shared") or [0]), " s"), "", shown(shared, " s (extrapolated)")],
             [f"{len(part['stock'])} x {part['objects']}, the same plain kernels on both sides", shown(walls(part, "plain", "all")[0], " s"),
              shown(isolated / part["kernels"] * len(part["stock"]), " s (extrapolated from boots and loads)"), shown(sum(one["wall_s"] for one in part["stock"]), " s (measured)")]]))
     if "evidence" in parts:
@@ -207,6 +215,11 @@ def markdown(parts, rows):
         text.append(table(["kernels", "objects", "cells", "wall", "a cell", "cores busy", "peak memory of corematrix", "with its guests"], [
             [r["kernels"], r["objects"], r["cells"], shown(r["wall_s"], " s"), shown(r["wall_s"] / r["cells"], " s"),
              f"{100 * r['cpu_s'] / r['wall_s'] / cores:.0f} %", shown(r["peak_rss_mib"], " MiB"), shown(r.get("peak_tree_mib"), " MiB")] for r in parts["growth"]["runs"]]))
+    if "guests" in parts:
+        text.append("## Guests at once\n\nTen objects on the default kernels. What a guest alone has is what it has written: under emulation most of it is QEMU's translation of the guest's code.\n")
+        text.append(table(["`--jobs`", "wall", "CPU", "a guest alone, median", "guests looked at", "memory of all"], [
+            [r["jobs"], shown(r["wall_s"], " s"), shown(r["cpu_s"], " s"), shown(r["guest_private_mib"], " MiB"), r["guests_seen"], shown(r["peak_tree_mib"], " MiB")]
+            for r in parts["guests"]["runs"]]))
     if "reports" in parts:
         part = parts["reports"]
         text.append(f"## Reports\n\nA synthetic record of {part['objects']} objects on {part['kernels']} kernels: that of a real run, copied with other names, numbers and offsets. Read and written by `corematrix report`, and opened in Chromium.\n")
@@ -310,7 +323,7 @@ def plot(parts):
 
 def everything(folder):
     folder = Path(folder)
-    names = ["boot", "warm", "matrix", "evidence", "growth", "reports"]
+    names = ["boot", "warm", "matrix", "evidence", "growth", "guests", "reports"]
     parts = {name: read(folder / f"{name}.json") for name in names if (folder / f"{name}.json").exists()}
     rows = goals(parts)
     write(folder / "results.json", json.dumps({"schema_version": 1, "goals": rows, "parts": parts}, indent=1) + "\n")

@@ -66,7 +66,7 @@ pub(super) fn of(project: &Project, machine: &MachineArgs) -> Result<Forecast, F
         let own = |folder: &&crate::store::StoredFolder| {
             folder.kind == FolderKind::Kernel && folder.kernel.as_ref() == Some(&spec.name)
         };
-        match folders.iter().filter(own).map(|folder| folder.bytes).max() {
+        match folders.iter().filter(own).map(|folder| folder.bytes()).max() {
             Some(bytes) => known.stored.push(bytes),
             None => known.to_fetch += 1,
         }

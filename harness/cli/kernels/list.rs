@@ -63,7 +63,7 @@ impl<'a> Row<'a> {
             spec,
             is_default: project.manifest.matrix.iter().any(|name| name == split_name(&spec.name).0),
             pinned: project.lock.release(&spec.name),
-            stored: own.fold((0, 0), |(count, bytes), folder| (count + 1, bytes + folder.bytes)),
+            stored: own.fold((0, 0), |(count, bytes), folder| (count + 1, bytes + folder.bytes())),
             btf: match project.stored(spec, folders) {
                 Some(kernel) => Some(kernel.btf_state()),
                 None if project.comes_without_btf(spec) && spec.btf_archive.is_none() => Some(NO_BTF_GIVEN),

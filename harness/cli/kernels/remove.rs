@@ -32,8 +32,9 @@ pub(in super::super) fn run(common: &Common, args: &RemoveArgs) -> Result<ExitCo
         }
     }
     for folder in folders.iter().filter(|folder| folder.kernel.as_ref().is_some_and(|name| args.names.contains(name))) {
+        let bytes = folder.bytes();
         project.store.remove_folder(folder).map_err(store_failure)?;
-        println!("removed {}: {}", folder.name, ByteSize(folder.bytes));
+        println!("removed {}: {}", folder.name, ByteSize(bytes));
     }
     println!("pins are kept: the next run fetches the same kernels");
     Ok(ExitCode::SUCCESS)
