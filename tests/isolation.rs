@@ -132,7 +132,7 @@ fn program_that_a_cgroup_keeps_ends_the_guest() {
 
 /// What no guest can make a difference to is not judged twice.
 #[test]
-fn failure_that_types_foretell_ends_no_guest() {
+fn failure_that_btf_predicts_ends_no_guest() {
     need!("guests");
     let lab = Lab::with_kernel("");
     let objects: Vec<String> = paths(&SOUND).into_iter().chain([object("guards")]).collect();

@@ -81,8 +81,8 @@ pub(super) struct RunArgs {
     #[arg(long, conflicts_with_all = ["cold", "against"])]
     reuse: bool,
     /// Start a separate guest for each cell (`cell`), or let objects that are only loaded share guests (`shared`). A
-    /// shared guest must prove after each object that nothing was left behind; a failure that the kernel's types do not
-    /// predict is judged again in a separate guest.
+    /// shared guest must prove after each object that nothing was left behind; a failure that BTF does not predict runs
+    /// again in a separate guest.
     #[arg(long, value_name = "WHAT", default_value = "cell", conflicts_with = "cold")]
     isolation: Isolation,
     #[command(flatten)]

@@ -5,7 +5,7 @@
 //! `attach-` or `exercise-` before them (the same before PROGRAM is attached or made to run), `wake` (the kernel panics when it is
 //! restored from a snapshot), `warn` (a splat, as `WARN_ON` makes it, is written into the kernel's log before PROGRAM is loaded), `taint`
 //! (the kernel is marked there as one that has warned, without printing anything), `stay` (a process with all that PROGRAM's object has made outlives it),
-//! `pin` (a map is pinned where no one looks for pins), `cgroup` (a program is attached to the cgroup, and nobody has it open), `refuse` or `accept` (once PROGRAM's object was judged, every later program
+//! `pin` (a map is pinned where no one looks for pins), `cgroup` (a program is attached to the cgroup, which alone keeps it), `refuse` or `accept` (once PROGRAM's object was judged, every later program
 //! of the guest is said to be refused, or to load), `lie` (asked what objects have left behind, the guest says what it said first),
 //! `asleep` (a restored guest goes on as if nothing had happened), `no-btf` (the kernel's
 //! BTF is hidden from libbpf) or `bare` (nothing is collected, so that

@@ -77,7 +77,7 @@ struct Cell<'a> {
     had_guest: bool,
     /// What is known about the program in flight, should its full log take too long.
     refused: Option<(ProgramOutcome, Vec<u8>)>,
-    /// Whether a program failed for what does not follow from the object and the kernel's types: another object may have caused it.
+    /// Whether a program failed for what does not follow from the object and the kernel's BTF: another object may have caused it.
     is_in_doubt: bool,
     /// What became of each program, once it is known.
     results: Vec<Option<ProgramRecord>>,
@@ -108,7 +108,7 @@ enum Leg {
     Abandoned,
 }
 
-/// Judges every program of the object; returns whether each passed, or failed for what follows from the object and the kernel's types. `Err`
+/// Judges every program of the object; returns whether each passed, or failed for what follows from the object and the kernel's BTF. `Err`
 /// means that this kernel is out of the run.
 pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObject) -> Result<bool, Ended> {
     let room = session.make_room(object, planned);

@@ -1,11 +1,11 @@
-//! [`is_certain`]: whether a failure follows from the object and the kernel's types, so that nothing else can have caused it.
+//! [`is_certain`]: whether a failure follows from the object and the kernel's BTF, so that nothing else can have caused it.
 
 use crate::object::Mend;
 use crate::plan::PlannedObject;
 use crate::record::{Cause, PredictedOutcome, ProgramRecord, Verdict, WholeLoad};
 
-/// Whether a program would fail like this in any guest of the kernel: the guest reported what `predicted`, which the kernel's types alone
-/// decide, or a map of the object whose definition no kernel accepts. `prog_type` is the program's.
+/// Whether a program would fail like this in any guest of the kernel: the guest reported what BTF predicts, `predicted`,
+/// or a map of the object whose definition no kernel accepts. `prog_type` is the program's.
 pub(super) fn is_certain(
     planned: &PlannedObject,
     record: &ProgramRecord,
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn failure_is_certain_where_types_foretell_the_same() {
+    fn failure_is_certain_where_btf_predicts_it() {
         let planned = planned();
         let missing = PredictedOutcome::MissingTarget { target: "f".into(), why: None };
         let rejected = PredictedOutcome::RejectedIfReached { missing: vec!["struct s.a".into()], unfit: Vec::new() };

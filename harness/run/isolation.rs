@@ -14,15 +14,14 @@ pub enum Isolation {
     /// Each cell gets a guest of its own.
     #[default]
     Cell,
-    /// Objects that are only loaded share a guest as long as it is proven clean; a failure that the kernel's types do not predict is judged
-    /// again in a guest of its own.
+    /// Objects that are only loaded share a guest as long as it is proven clean; a failure that BTF does not predict is judged again.
     Shared,
 }
 
 impl Isolation {
     /// What a reader of the record must know about it.
     pub(crate) fn notice(self) -> Option<String> {
-        let words = "objects that are only loaded share guests (`--isolation shared`); a failure that the kernel's types do not predict comes from a separate guest";
+        let words = "objects that are only loaded share guests (`--isolation shared`); a failure that BTF does not predict comes from a separate guest";
         (self == Isolation::Shared).then(|| words.to_owned())
     }
 }

@@ -34,7 +34,7 @@ impl RunScope {
     }
 }
 
-/// Which objects failed on some kernel for what does not follow from types: on another one they are likely to, too. This decides where an
+/// Which objects failed on some kernel for what does not follow from BTF: on another one they are likely to, too. This decides where an
 /// object is judged, not how.
 pub(super) struct FailedObjects(Vec<AtomicBool>);
 

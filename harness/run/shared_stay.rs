@@ -1,7 +1,7 @@
 //! [`SharedStay`]: a worker's stay with one kernel whose objects share guests.
 //!
 //! Of a restored guest the first object is judged as in a guest of its own. Before each further object the guest has to be as it was
-//! before the first one, or it is replaced. Every later object is on trial: only what passes may count, or fails as the kernel's types predict
+//! before the first one, or it is replaced. Every later object is on trial: only what passes may count, or fails as BTF predicts
 //! ([`certain_failure`](super::certain_failure)), and only after the guest has given the right answers to a question that it cannot know ([`canary`]).
 //! Anything else is judged again in a guest of its own. So nothing is ever red for what another object has done.
 
