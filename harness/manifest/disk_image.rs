@@ -10,8 +10,10 @@ use super::source_table::{SourceTable, is_web_address};
 
 /// Stands for the newest version in the addresses of an image.
 pub(crate) const VERSION: &str = "{version}";
-/// Keys of source `disk` that only images on servers have.
-const OF_SERVERS: [&str; 10] = [
+/// The keys that source `disk` may have. The first is of images on this machine as well; seven follow that a TUF repository makes needless, and
+/// those that say which repository has the image.
+pub(super) const OPTIONAL: [&str; 11] = [
+    "release",
     "sha256",
     "checksums",
     "signature",
@@ -23,11 +25,10 @@ const OF_SERVERS: [&str; 10] = [
     "tuf-root",
     "tuf-root-checksums",
 ];
-/// Those that say which TUF repository has the image.
-const OF_TUF: [&str; 3] = ["tuf", "tuf-root", "tuf-root-checksums"];
-/// Those that a TUF repository makes needless.
-const NOT_BESIDE_TUF: [&str; 7] =
-    ["sha256", "checksums", "signature", "keyring", "fingerprints", "version-url", "version-after"];
+/// Keys that only images on servers have.
+const OF_SERVERS: &[&str] = OPTIONAL.split_at(1).1;
+const NOT_BESIDE_TUF: &[&str] = OF_SERVERS.split_at(7).0;
+const OF_TUF: &[&str] = OF_SERVERS.split_at(7).1;
 
 /// Where a disk image is, in any format that `qemu-img` knows; packed or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +120,7 @@ impl<'t> SourceTable<'_, 't> {
             self.problem(reader, place.start, &message, Some("use an `http` or `https` URL".to_owned()));
         }
         for key in OF_SERVERS {
-            if let Some((name, _)) = self.section.table.get_key_value(key) {
+            if let Some((name, _)) = self.section.table.get_key_value(*key) {
                 let message = format!("`{key}` needs a `disk` that is a URL");
                 self.problem(reader, name.span().start, &message, Some("remove it".to_owned()));
             }
@@ -171,7 +172,7 @@ impl<'t> SourceTable<'_, 't> {
 
     fn tuf_repository(&self, reader: &mut TableReader<'t>, (url, at): (&str, usize)) -> Option<TufRepository> {
         for key in NOT_BESIDE_TUF {
-            if let Some((name, _)) = self.section.table.get_key_value(key) {
+            if let Some((name, _)) = self.section.table.get_key_value(*key) {
                 let message = format!("`{key}` does not apply to a disk image in a TUF repository");
                 self.problem(reader, name.span().start, &message, Some("remove it".to_owned()));
             }

@@ -1,6 +1,7 @@
 //! [`SourceTable`]: the keys of the manifest that say where a kernel comes from.
 
 use super::declaration::MODULES;
+use super::disk_image;
 use super::image_reference::is_sha256;
 use super::reader::{TableReader, TextSpan as Span, TomlSection, listed};
 use super::release::KernelRelease;
@@ -20,23 +21,7 @@ pub(super) const SOURCES: [(&str, &[&str], &[&str]); 13] = [
     ("tree", &["tree"], &[]),
     ("build", &["tree"], &["version", "config"]),
     ("host", &[], &[]),
-    (
-        "disk",
-        &["disk"],
-        &[
-            "release",
-            "sha256",
-            "checksums",
-            "signature",
-            "keyring",
-            "fingerprints",
-            "version-url",
-            "version-after",
-            "tuf",
-            "tuf-root",
-            "tuf-root-checksums",
-        ],
-    ),
+    ("disk", &["disk"], &disk_image::OPTIONAL),
     ("package", &["files"], &["sha256"]),
     ("oci", &["image"], &[]),
     ("btf", &[], &["btf", "sha256", "package", "suites", "file", "release"]),

@@ -85,6 +85,17 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// One that is about no single program: about an object, an index, or a kernel.
+    fn of_cells(
+        (level, kind): (FindingLevel, FindingKind),
+        object: Option<usize>,
+        kernels: Vec<usize>,
+        story: &str,
+    ) -> Finding {
+        let story = one_line(story);
+        Finding { level, kind, object, programs: Vec::new(), kernels, subject: None, story, place: None }
+    }
+
     /// Its rule, by which tools distinguish sorts of findings: the cause, such as `missing_field`.
     pub fn rule(&self) -> String {
         let plain = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();

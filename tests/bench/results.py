@@ -216,7 +216,7 @@ def markdown(parts, rows):
             [r["kernels"], r["objects"], r["cells"], shown(r["wall_s"], " s"), shown(r["wall_s"] / r["cells"], " s"),
              f"{100 * r['cpu_s'] / r['wall_s'] / cores:.0f} %", shown(r["peak_rss_mib"], " MiB"), shown(r.get("peak_tree_mib"), " MiB")] for r in parts["growth"]["runs"]]))
     if "guests" in parts:
-        text.append("## Guests at once\n\nTen objects on the default kernels. What a guest alone has is what it has written: under emulation most of it is QEMU's translation of the guest's code.\n")
+        text.append("## Guests at once\n\nTen objects on the default kernels, guests of 256 MiB. What a guest alone has is what it has written: under emulation most of it is QEMU's translation of the guest's code.\n")
         text.append(table(["`--jobs`", "wall", "CPU", "a guest alone, median", "guests looked at", "memory of all"], [
             [r["jobs"], shown(r["wall_s"], " s"), shown(r["cpu_s"], " s"), shown(r["guest_private_mib"], " MiB"), r["guests_seen"], shown(r["peak_tree_mib"], " MiB")]
             for r in parts["guests"]["runs"]]))

@@ -1,6 +1,5 @@
 //! [`of_kernels`]: the kernels that could not be used.
 
-use super::super::text::one_line;
 use super::{Finding, FindingKind, FindingLevel};
 use crate::record::{KernelRecord, KernelState, RunRecord};
 
@@ -25,16 +24,8 @@ pub(super) fn of_kernels(record: &RunRecord) -> Vec<Finding> {
             KernelState::HarnessFailed { reason, .. } => (FindingLevel::Warning, "could not be run", Some(reason)),
         };
         let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
-        Some(Finding {
-            level,
-            kind: FindingKind::Kernel,
-            object: None,
-            programs: Vec::new(),
-            kernels: vec![k],
-            subject: None,
-            story: one_line(&format!("kernel {} {what}{reason}", kernel.name)),
-            place: None,
-        })
+        let story = format!("kernel {} {what}{reason}", kernel.name);
+        Some(Finding::of_cells((level, FindingKind::Kernel), None, vec![k], &story))
     };
     record.kernels.iter().enumerate().filter_map(finding_of).collect()
 }

@@ -1,21 +1,13 @@
 //! [`of_object`]: objects that cannot be read, or do not load as a whole although each program loads.
 
 use super::super::table::kernels;
-use super::super::text::one_line;
 use super::{Finding, FindingKind, FindingLevel};
 use crate::record::RunRecord;
 
 /// The findings of an object itself.
 pub(super) fn of_object(record: &RunRecord, shown: &[usize], o: usize) -> Vec<Finding> {
-    let finding = |level: FindingLevel, story: String, kernels: Vec<usize>| Finding {
-        level,
-        kind: FindingKind::Object,
-        object: Some(o),
-        programs: Vec::new(),
-        kernels,
-        subject: None,
-        story: one_line(&story),
-        place: None,
+    let finding = |level: FindingLevel, story: String, kernels: Vec<usize>| {
+        Finding::of_cells((level, FindingKind::Object), Some(o), kernels, &story)
     };
     if let Some(reason) = &record.objects[o].broken {
         return vec![finding(FindingLevel::Error, format!("the object cannot be read: {reason}"), shown.to_vec())];

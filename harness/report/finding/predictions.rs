@@ -32,15 +32,8 @@ pub(super) fn of_predictions(record: &RunRecord, shown: &[usize], o: usize) -> V
             format!("result of `{}`: {}; prediction from the kernel's BTF: {words}", program.name, program.verdict);
         found.entry((usize::MAX, story)).or_default().push(k);
     }
-    let finding = |((_, story), kernels): ((usize, String), Vec<usize>)| Finding {
-        level: FindingLevel::Warning,
-        kind: FindingKind::Prediction,
-        object: Some(o),
-        programs: Vec::new(),
-        kernels,
-        subject: None,
-        story: one_line(&story),
-        place: None,
+    let finding = |((_, story), kernels): ((usize, String), Vec<usize>)| {
+        Finding::of_cells((FindingLevel::Warning, FindingKind::Prediction), Some(o), kernels, &story)
     };
     found.into_iter().map(finding).collect()
 }
