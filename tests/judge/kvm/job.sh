@@ -82,14 +82,14 @@ part_auto_cold() {
     rm -f store/kvm.json
     matrix cold --accel auto
     ends 1
-    is cold "$under_kvm and r['tool']['accel_reason'] == 'proven by a boot' and $booted"
+    is cold "$under_kvm and r['tool']['accel_reason'] == 'confirmed by a boot' and $booted"
     say "  all objects on ${kernels[*]}, cold, with the proof: $took"
 }
 
 part_auto_warm() {
     matrix warm --accel auto
     ends 1
-    is warm "$under_kvm and r['tool']['accel_reason'] == 'proven by an earlier boot' and $restored"
+    is warm "$under_kvm and r['tool']['accel_reason'] == 'confirmed by an earlier boot' and $restored"
     say "  all objects on ${kernels[*]}, warm: $took"
 }
 
@@ -105,7 +105,7 @@ part_damaged() {
     python3 -c 'import sys; f = open(sys.argv[1], "r+b"); f.seek(100000); f.write(b"\xff" * 64)' "$state"
     matrix damaged --accel kvm "--kernel=$first"
     ends 1
-    says 'the snapshot was thrown away: its file `state` is damaged'
+    says 'the snapshot was removed: its file `state` is damaged'
 }
 
 part_crash() {
@@ -214,7 +214,7 @@ part_other_cpu() {
     matrix "other-$1" --accel kvm "--kernel=$first"
     ends 1
     is "other-$1" "$under_kvm and $booted"
-    says 'the store has a snapshot for another CPU, and keeps it: AuthenticAMD EPYC-v1'
+    says 'the store keeps a snapshot for another CPU: AuthenticAMD EPYC-v1'
     after=$(snapshots "$first" | wc -l)
     [ "$after" -gt "$before" ] || wrong "$before snapshots before, $after after"
 }
