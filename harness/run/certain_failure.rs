@@ -1,5 +1,6 @@
 //! [`is_certain`]: whether a failure follows from the object and the kernel's BTF, so that nothing else can have caused it.
 
+use super::prediction::{attaches_by_btf, is_of_types};
 use crate::object::Mend;
 use crate::plan::PlannedObject;
 use crate::record::{Cause, PredictedOutcome, ProgramRecord, Verdict, WholeLoad};
@@ -14,12 +15,10 @@ pub(super) fn is_certain(
 ) -> bool {
     let Some(cause) = record.cause else { return false };
     match (record.verdict, cause) {
-        // libbpf looks for these in the kernel's BTF. For other types of programs the kernel searches its symbols.
         (Verdict::AttachTargetMissing, Cause::MissingAttachTarget) => {
-            matches!(predicted, Some(PredictedOutcome::MissingTarget { .. }))
-                && matches!(prog_type, Some("tracing" | "lsm"))
+            matches!(predicted, Some(PredictedOutcome::MissingTarget { .. })) && attaches_by_btf(prog_type)
         }
-        (Verdict::RelocationFailed, Cause::MissingField | Cause::MissingType | Cause::MissingEnumValue) => {
+        (Verdict::RelocationFailed, cause) if is_of_types(cause) => {
             matches!(predicted, Some(PredictedOutcome::RejectedIfReached { .. } | PredictedOutcome::Refused { .. }))
         }
         (Verdict::RelocationFailed, Cause::MissingKfunc) => {

@@ -52,9 +52,19 @@ pub(super) fn is_refuted(predicted: &PredictedOutcome, record: &ProgramRecord, p
     if record.verdict.was_loaded() {
         return predicted.is_failure();
     }
-    let of_types = matches!(record.cause, Some(Cause::MissingField | Cause::MissingType | Cause::MissingEnumValue));
-    let of_target = record.cause == Some(Cause::MissingAttachTarget) && matches!(prog_type, Some("tracing" | "lsm"));
+    let of_types = record.cause.is_some_and(is_of_types);
+    let of_target = record.cause == Some(Cause::MissingAttachTarget) && attaches_by_btf(prog_type);
     predicted.resolves() && (of_types || of_target)
+}
+
+/// Whether the cause is a type, field or enumerator that the kernel's BTF lacks.
+pub(super) fn is_of_types(cause: Cause) -> bool {
+    matches!(cause, Cause::MissingField | Cause::MissingType | Cause::MissingEnumValue)
+}
+
+/// Whether libbpf looks for what programs of this type attach to in the kernel's BTF. For other types the kernel searches its symbols.
+pub(super) fn attaches_by_btf(prog_type: Option<&str>) -> bool {
+    matches!(prog_type, Some("tracing" | "lsm"))
 }
 
 /// Whether libbpf said the outcome of it.

@@ -202,7 +202,7 @@ def markdown(parts, rows):
         text.append(table(["kernels x objects", "corematrix", "a stock guest for each cell", "a stock guest for each kernel"], [
             [f"{part['kernels']} x 1", shown(median(walls(part, "default", "one")), " s"), shown(single, " s (extrapolated)"), ""],
             [f"{part['kernels']} x {part['objects']}", shown(walls(part, "default", "all")[0], " s"), shown(isolated, " s (extrapolated)"), ""],
-            ["the same with `--isolation shared`", shown(median(walls(part, "default", "shared") or [0]), " s"), "", shown(shared, " s (extrapolated)")],
+            ["the same with `--isolation shared`", shown(median(walls(part, "default", "shared")) if walls(part, "default", "shared") else None, " s"), "", shown(shared, " s (extrapolated)")],
             [f"{len(part['stock'])} x {part['objects']}, the same plain kernels on both sides", shown(walls(part, "plain", "all")[0], " s"),
              shown(isolated / part["kernels"] * len(part["stock"]), " s (extrapolated from boots and loads)"), shown(sum(one["wall_s"] for one in part["stock"]), " s (measured)")]]))
     if "evidence" in parts:
