@@ -5,7 +5,7 @@ COREMATRIX = target/release/corematrix
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: bench-compare fuzz loader-judge relocation-judge predict-bench help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge ci-judge kvm-judge machine-judge clean book
+.PHONY: bench-compare fuzz loader-judge relocation-judge predict-bench help setup setup-tests build programs run check test lint deny bench judge exec-judge build-judge ci-judge kvm-judge machine-judge isolation-judge clean book
 
 help:
 	@echo "make run    set up, build, load the programs and real tools on every default kernel, report"
@@ -27,6 +27,7 @@ help:
 	@echo "make exec-judge  real loaders in every kernel against what their objects do"
 	@echo "make ci-judge  the workflows of ci/ and action.yml, run with the release that make dist made"
 	@echo "make machine-judge  modules, privileges and settings against modprobe, capsh, sysctl and bpftool by hand"
+	@echo "make isolation-judge  programs/ and 40 shipped objects in shared guests against guests of their own, in both orders, on every default kernel"
 	@echo "make kvm-judge  a run under a real KVM, in an emulated machine, against emulation; older QEMUs and moved stores"
 	@echo "make build-judge  builds a kernel with vng --build, boots it and loads the programs on it"
 
@@ -109,6 +110,10 @@ exec-judge: build
 
 machine-judge: build programs
 	tests/judge/machine.sh
+
+# Five minutes on 2 cores.
+isolation-judge: setup programs
+	COREMATRIX_NO_SKIP=1 COREMATRIX_ISOLATION_KERNELS=default $(CARGO) test --profile checked --locked --test isolation -- both_orders
 
 # As root, with mmdebstrap. Five minutes on 2 cores, and two more the first time.
 kvm-judge: build programs

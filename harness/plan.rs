@@ -195,13 +195,6 @@ impl Plan {
         of_run.or(self.modules.as_ref()).or(kernel.modules.as_ref())
     }
 
-    /// The memory in MiB of the kernels' guests, and that of every guest for an object that needs a larger one.
-    pub fn guest_sizes(&self) -> (u64, Vec<u64>) {
-        let standard = self.kernels.iter().map(|kernel| kernel.memory_mib).max().unwrap_or_default();
-        let of_object = |object: &PlannedObject| self.kernels.iter().map(|spec| object.guest_mib(spec)).max();
-        (standard, self.objects.iter().filter_map(of_object).filter(|mib| *mib > standard).collect())
-    }
-
     /// Leaves the objects of one part of the plan, and returns what to remember of the whole. Parts are of about equal cost.
     pub fn keep(&mut self, part: Partition) -> PartitionRecord {
         let objects = self.objects.iter().map(|object| object.object.name.clone()).collect();

@@ -163,6 +163,13 @@ impl ChildGroup {
         &self.stderr
     }
 
+    /// What the kernel says of the leader in `/proc/PID/status`; `None` if it has ended.
+    pub fn proc_status(&self) -> Option<String> {
+        // The id of one that was reaped may be another's.
+        let id = self.status.is_none().then(|| self.child.id())?;
+        std::fs::read_to_string(format!("/proc/{id}/status")).ok()
+    }
+
     /// Waits at most `limit` for the leader to end. `None` if it is still running.
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         if self.status.is_none() {

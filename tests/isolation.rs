@@ -7,8 +7,12 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Lab, Run, need, object, verdicts};
+use common::{Lab, Run, need, object, programs, verdicts};
+use corematrix::matrix::Places;
+use corematrix::object::{BpfObject, find_objects};
 use corematrix::record::{RunRecord, Verdict};
+use corematrix::source::LockFile;
+use corematrix::store::Store;
 
 use Verdict::{AttachTargetMissing, KernelCrashed, Loaded, RelocationFailed};
 
@@ -26,6 +30,51 @@ const OBJECTS: [&str; 11] = [
     "objects/guards",
     "objects/plain",
 ];
+/// Tools of Debian's `libbpf-tools`; each embeds one object.
+const TOOLS: [&str; 40] = [
+    "execsnoop",
+    "opensnoop",
+    "biosnoop",
+    "biolatency",
+    "tcpconnect",
+    "tcplife",
+    "runqlat",
+    "filetop",
+    "vfsstat",
+    "mountsnoop",
+    "biotop",
+    "biostacks",
+    "cachestat",
+    "capable",
+    "cpudist",
+    "exitsnoop",
+    "filelife",
+    "fsdist",
+    "klockstat",
+    "ksnoop",
+    "offcputime",
+    "readahead",
+    "runqslower",
+    "sigsnoop",
+    "statsnoop",
+    "tcpconnlat",
+    "tcprtt",
+    "tcpstates",
+    "tcptracer",
+    "wakeuptime",
+    "bindsnoop",
+    "biopattern",
+    "bitesize",
+    "drsnoop",
+    "fsslower",
+    "funclatency",
+    "gethostlatency",
+    "hardirqs",
+    "llcstat",
+    "oomkill",
+];
+/// Kernels of the project, for what takes too long on all of them: their names, or `default`.
+const KERNELS: &str = "COREMATRIX_ISOLATION_KERNELS";
 /// In the order in which they are judged; all of it loads.
 const SOUND: [&str; 4] = ["attach/kinds", "faults/five", "coverage/bitfields", "maps/pinned"];
 /// The kernel crashes at this one.
@@ -37,13 +86,52 @@ fn paths(names: &[&str]) -> Vec<String> {
 }
 
 fn run(lab: &Lab, isolation: &str, objects: &[String]) -> RunRecord {
+    let report = run_with(lab, isolation, objects, &["--jobs", "1", "--full-logs"]);
+    lab.expect_nothing_left();
+    report
+}
+
+fn run_with(lab: &Lab, isolation: &str, objects: &[String], more: &[&str]) -> RunRecord {
     let folder = lab.path(isolation);
-    let args = ["--accel", "tcg", "--jobs", "1", "--full-logs", "--isolation", isolation];
-    let args: Vec<&str> = objects.iter().map(String::as_str).chain(args).collect();
+    let args = ["--accel", "tcg", "--isolation", isolation];
+    let args: Vec<&str> = objects.iter().map(String::as_str).chain(args).chain(more.iter().copied()).collect();
     let _ = fs::remove_dir_all(&folder);
     Run::start(lab.command_to(&folder, &args), &lab.path("run")).wait();
-    lab.expect_nothing_left();
+    lab.expect_no_qemu();
     corematrix::record::json::read(&folder.join("report.json")).unwrap()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A lab with the project's kernels and the user's store.
+fn lab_of_the_project(profiles: &str) -> Lab {
+    let lab = Lab::new();
+    let kernels = fs::read_to_string(root().join("kernels.toml")).unwrap();
+    lab.manifest(&format!("{kernels}\n{profiles}"));
+    fs::copy(root().join("kernels.lock"), lab.path("kernels.lock")).unwrap();
+    fs::remove_dir(lab.store()).unwrap();
+    std::os::unix::fs::symlink(Places::from_environment(None).unwrap().store, lab.store()).unwrap();
+    lab
+}
+
+/// The objects of `programs/`, and those that the tools embed, as files.
+fn programs_and_shipped(lab: &Lab) -> Vec<String> {
+    let store = Store::open(&Places::from_environment(None).unwrap().store).unwrap();
+    let lock = LockFile::open(&root().join("kernels.lock")).unwrap();
+    let package = store.debian_package("libbpf-tools", &["bookworm".to_owned()], &lock, false, &|_| {}).unwrap();
+    let mut inputs: Vec<_> = TOOLS.iter().map(|tool| package.join("usr/sbin").join(tool)).collect();
+    inputs.push(root().join("target/programs"));
+    let objects = find_objects(&inputs).unwrap().objects;
+    let folder = lab.path("everything");
+    fs::create_dir(&folder).unwrap();
+    let write = |found: &BpfObject| {
+        let path = folder.join(format!("{}.bpf.o", found.name));
+        fs::write(&path, &found.bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    objects.iter().map(write).collect()
 }
 
 /// How many guests were restored.
@@ -101,6 +189,30 @@ fn records_are_the_same_in_guests_that_are_shared() {
     assert_eq!(guests(&run(&lab, "shared", &paths(&SOUND))), 1);
 }
 
+/// On the test kernel; `make isolation-judge` does the same on all default kernels.
+#[test]
+fn records_of_programs_and_shipped_tools_are_the_same_in_both_orders() {
+    need!("guests", "programs");
+    let kernels = std::env::var(KERNELS).ok();
+    let lab = if kernels.is_some() { lab_of_the_project("") } else { Lab::with_kernel("") };
+    let selected: Vec<&str> = kernels
+        .iter()
+        .flat_map(|all| all.split_whitespace())
+        .filter(|one| *one != "default")
+        .flat_map(|one| ["--kernel", one])
+        .collect();
+    let objects = programs_and_shipped(&lab);
+    assert!(objects.len() > 80, "{} objects", objects.len());
+    let run = |isolation: &str, objects: &[String]| run_with(&lab, isolation, objects, &selected);
+    let cell = run("cell", &objects);
+    let shared = run("shared", &objects);
+    let others = run("shared", &in_other_order(&lab, &objects));
+    expect_same(&shared, &cell);
+    expect_same(&others, &cell);
+    let all = |report: &RunRecord| report.kernels.iter().map(|kernel| kernel.restore_ms.len()).sum::<usize>();
+    assert!(all(&shared) * 2 < all(&cell), "{} guests instead of {}", all(&shared), all(&cell));
+}
+
 /// A process that stays, a map that is pinned, a warning of the kernel, a crash.
 #[test]
 fn guest_in_which_something_is_left_serves_nobody_else() {
@@ -154,6 +266,31 @@ fn objects_that_are_not_only_loaded_share_nothing() {
         // One more may have reported the kernel's features.
         assert!(guests(&shared) >= objects.len(), "{} guests with {more:?}", guests(&shared));
     }
+}
+
+/// The first program of the object fills the table of connections, which shows in the second one; another object finds it empty.
+#[test]
+fn connections_of_an_object_are_not_there_for_the_next_one() {
+    need!("guests", "programs");
+    let lab = lab_of_the_project("[profile.one-connection]\nsysctls = { \"net.netfilter.nf_conntrack_max\" = 1 }\n");
+    let mut suite = "name = \"conntrack\"\nobjects = [\"first.bpf.o\", \"second.bpf.o\"]\n".to_owned();
+    for object in ["first", "second"] {
+        fs::copy(root().join("target/cost/conntrack-fill.bpf.o"), lab.path(&format!("{object}.bpf.o"))).unwrap();
+        suite += &format!("[[shape]]\nobject = \"{object}\"\nname = \"full\"\nprofile = \"one-connection\"\n");
+    }
+    let file = lab.path("suite.toml");
+    fs::write(&file, suite).unwrap();
+    let suite = [file.to_str().unwrap().to_owned()];
+    let report = run_with(&lab, "shared", &suite, &["--exercise", "--kernel", "6.12"]);
+    // How often each program saw a packet of a connection; without room it drops them.
+    let packets = |object: &str| -> Vec<u64> {
+        let exercised = programs(&report, "6.12", object).iter().map(|program| program.exercise.as_ref().unwrap());
+        let of_tcp = exercised.map(|one| one.triggers.iter().find(|trigger| trigger.trigger == "tcp").unwrap().runs);
+        of_tcp.collect()
+    };
+    let (first, second, roomy) = (packets("first@full"), packets("second@full"), packets("first"));
+    assert!(first[1] < first[0], "the table is not filled: {first:?}");
+    assert_eq!((first, roomy[0]), (second, roomy[1]));
 }
 
 /// A guest that an object owns says what it likes: that it is clean, that everything loads, or that nothing does.

@@ -82,7 +82,7 @@ pub(super) fn run(common: &Common, args: &ShellArgs) -> Result<ExitCode, Failure
     let matrix = Matrix::new(&project, options).stopped_by(stop.clone());
     let plan = Plan::new(kernels, Vec::new(), &Settings::default());
     matrix.accelerator(&plan.kernels, &say)?;
-    let (jobs, logs) = (matrix.jobs(&plan), Logs::new(project.store.root()));
+    let (jobs, logs) = (matrix.jobs(), Logs::new(project.store.root()));
     let context = matrix.run_context(&plan, &jobs, &logs)?;
     let mut phases = args.debug.phases(&[plan.kernels[0].name.clone()], &[]);
     let tell = move |event: &Event| match (&mut phases, event) {

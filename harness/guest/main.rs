@@ -45,7 +45,7 @@ use std::path::Path;
 
 use rustix::system::{RebootCommand, reboot, uname};
 
-use corematrix_protocol::{self as protocol, BUILD_ID, GuestMessage, HostMessage, MODULES_DIR, ModuleLoad, Woken};
+use corematrix_protocol::{self as protocol, BUILD_ID, GuestMessage, HostMessage, MODULES_DIR, ModuleLoad};
 use fault::Faults;
 use kernel_log::KernelLog;
 
@@ -82,10 +82,11 @@ fn serve() -> Result<(), String> {
     // Said once more in each hello, since it costs more than all the rest of it.
     let btf = std::fs::File::open("/sys/kernel/btf/vmlinux").and_then(protocol::checksum).ok();
     let loads = modules::load_wanted();
-    let hello = |notes: &[String], woken| hello((notes, &loads), btf.clone(), woken);
+    let hello = || hello((&notes, &loads), btf.clone());
+    let waking = after_restore::Waking::prepare()?;
     let mut port = port::open()?;
     faults.before_hello();
-    send(&mut port, &hello(&notes, None), &[])?;
+    send(&mut port, &hello(), &[])?;
     // A snapshot is taken here, while the guest waits for a message.
     loop {
         match protocol::read_message(&mut port).map_err(|error| error.to_string())? {
@@ -94,16 +95,13 @@ fn serve() -> Result<(), String> {
             (HostMessage::Settle, _) => {
                 // The benchmark compares with what libbpf does by itself.
                 before_snapshot::prepare(!faults.bare());
-                send(&mut port, &hello(&notes, None), &[])?;
+                send(&mut port, &hello(), &[])?;
             }
             (HostMessage::Wake { realtime_ns }, entropy) => {
                 faults.after_restore();
-                let mut all = notes.clone();
-                if !faults.asleep() {
-                    all.extend(after_restore::adapt(realtime_ns, &entropy));
-                }
-                let woken = after_restore::look().map_err(|error| error.to_string())?;
-                send(&mut port, &hello(&all, Some(woken)), &[])?;
+                let notes = if faults.asleep() { Vec::new() } else { waking.adapt(realtime_ns, &entropy) };
+                let woken = waking.look().map_err(|error| error.to_string())?;
+                send(&mut port, &GuestMessage::Woken { woken, notes }, &[])?;
             }
             (HostMessage::Live(order), blob) => live::serve(&mut port, order, &blob)?,
             (HostMessage::TellFacts, _) => send(&mut port, &GuestMessage::Facts(Box::new(facts::look())), &[])?,
@@ -166,7 +164,7 @@ fn make_file(path: &Path, content: &[u8], mode: u32) -> Result<(), String> {
     make().map_err(|error| format!("cannot create `{}`: {error}", path.display()))
 }
 
-fn hello((notes, loads): (&[String], &[ModuleLoad]), btf: Option<String>, woken: Option<Woken>) -> GuestMessage {
+fn hello((notes, loads): (&[String], &[ModuleLoad]), btf: Option<String>) -> GuestMessage {
     GuestMessage::Hello {
         build: BUILD_ID.to_owned(),
         release: uname().release().to_string_lossy().into_owned(),
@@ -174,7 +172,6 @@ fn hello((notes, loads): (&[String], &[ModuleLoad]), btf: Option<String>, woken:
         lsm: std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default(),
         notes: notes.to_vec(),
         modules: loads.to_vec(),
-        woken,
     }
 }
 

@@ -3,43 +3,53 @@
 
 use std::collections::HashMap;
 
+use rayon::prelude::*;
+
 use super::kernel_types::{MatrixTypes, kernel_probes, kernel_types};
 use super::known_types::KnownPlaces;
 use super::project::Project;
 use super::target_search::TargetSearch;
 use crate::explain::KernelTypes;
 use crate::object::ObjectTypes;
-use crate::plan::Plan;
-use crate::record::Verdict;
-use crate::record::{Cause, ChangedBy, RunRecord};
+use crate::plan::{Plan, PlannedObject};
+use crate::record::{Cause, ChangedBy, Explanation, ProgramRecord, RunRecord, Verdict};
 use crate::report::explain::{CellFacts, explanation, hints};
+
+/// What is said of a program that failed.
+struct Advice {
+    /// Its cell, by its number in the record.
+    cell: usize,
+    /// Its number in the cell.
+    program: usize,
+    explanation: Option<Box<Explanation>>,
+    hints: Vec<String>,
+}
 
 /// Fills in the advice of every program that failed, as far as the store has the types of the run's kernels.
 pub(super) fn advise(record: &mut RunRecord, plan: &Plan, project: &Project) {
-    let failed = |verdict: Verdict| !verdict.is_pass() && verdict != Verdict::NotRun;
-    if !record.cells.iter().flat_map(|cell| &cell.programs).any(|program| failed(program.verdict)) {
+    if !record.cells.iter().flat_map(|cell| &cell.programs).any(has_failed) {
         return;
     }
-    let (before, store) = (record.clone(), &project.store);
-    let kernels = kernel_types(&before, store, &mut Vec::new());
+    let store = &project.store;
+    let kernels = kernel_types(record, store, &mut Vec::new());
     let matrix: Vec<KernelTypes<'_>> = kernels.iter().map(MatrixTypes::borrowed).collect();
     let mut places = KnownPlaces::beyond(&kernels, store);
     places.add_store();
     // What an archive lacks is no news of this run.
     places.add_archives(project);
     let known = places.open();
-    let probes = kernel_probes(&before, store);
+    let probes = kernel_probes(record, store);
     let elsewhere = TargetSearch::new(store);
-    let no_log = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
-    for (object, planned) in plan.objects.iter().enumerate() {
+    let before: &RunRecord = record;
+    let of_object = |(object, planned): (usize, &PlannedObject)| {
         let cells = (0..before.kernels.len()).map(|kernel| before.cell(object, kernel));
-        if !cells.flat_map(|cell| &cell.programs).any(|program| failed(program.verdict)) {
-            continue;
+        if !cells.flat_map(|cell| &cell.programs).any(has_failed) {
+            return Vec::new();
         }
         let types = ObjectTypes::read(&planned.loaded);
-        for kernel in 0..before.kernels.len() {
-            let facts = CellFacts {
-                record: &before,
+        let of_kernel = |kernel: usize| {
+            of_cell(&CellFacts {
+                record: before,
                 object,
                 kernel,
                 matrix: &matrix,
@@ -48,31 +58,44 @@ pub(super) fn advise(record: &mut RunRecord, plan: &Plan, project: &Project) {
                 probes: &probes,
                 types: types.as_ref(),
                 inventory: planned.object.inventory.as_ref().ok(),
-                log: &no_log,
+                log: &|_| Err(std::io::ErrorKind::Unsupported.into()),
                 elsewhere: &|name| elsewhere.find(name),
                 missing: &[],
-            };
-            // Programs of one object often fail for one reason.
-            let mut told = HashMap::new();
-            for (p, program) in before.cell(object, kernel).programs.iter().enumerate() {
-                if !failed(program.verdict) {
-                    continue;
-                }
-                let line = program.evidence.as_ref().map(|evidence| &evidence.line);
-                let story = (program.cause, line, &program.section);
-                let (explained, hinted) = told.entry(story).or_insert_with(|| {
-                    let explained = explanation(&facts, program).map(Box::new);
-                    let hinted = if explained.is_none() { hints(&facts, program) } else { Vec::new() };
-                    (explained, hinted)
-                });
-                let advised = &mut record.cells[object * before.kernels.len() + kernel].programs[p];
-                advised.explanation.clone_from(explained);
-                // What BTF shows is in libbpf's terms. Other loaders have their own, which name the program.
-                let of_loader = before.objects[object].loader.is_some();
-                advised.hints = if of_loader { hints(&facts, program) } else { hinted.clone() };
-            }
-        }
+            })
+        };
+        (0..before.kernels.len()).flat_map(of_kernel).collect::<Vec<Advice>>()
+    };
+    let advice: Vec<Vec<Advice>> = plan.objects.par_iter().enumerate().map(of_object).collect();
+    for Advice { cell, program, explanation, hints } in advice.into_iter().flatten() {
+        let advised = &mut record.cells[cell].programs[program];
+        (advised.explanation, advised.hints) = (explanation, hints);
     }
+}
+
+fn has_failed(program: &ProgramRecord) -> bool {
+    !program.verdict.is_pass() && program.verdict != Verdict::NotRun
+}
+
+/// What is said of the programs of a cell.
+fn of_cell(facts: &CellFacts<'_>) -> Vec<Advice> {
+    let (record, cell) = (facts.record, facts.object * facts.record.kernels.len() + facts.kernel);
+    // What BTF shows is in libbpf's terms. Other loaders have their own, which name the program.
+    let of_loader = record.objects[facts.object].loader.is_some();
+    // Programs of one object often fail for one reason.
+    let mut told = HashMap::new();
+    let failed = record.cells[cell].programs.iter().enumerate().filter(|(_, program)| has_failed(program));
+    let advice = failed.map(|(number, program)| {
+        let line = program.evidence.as_ref().map(|evidence| &evidence.line);
+        let story = (program.cause, line, &program.section);
+        let (explained, hinted) = told.entry(story).or_insert_with(|| {
+            let explained = explanation(facts, program).map(Box::new);
+            let hinted = if explained.is_none() { hints(facts, program) } else { Vec::new() };
+            (explained, hinted)
+        });
+        let hints = if of_loader { hints(facts, program) } else { hinted.clone() };
+        Advice { cell, program: number, explanation: explained.clone(), hints }
+    });
+    advice.collect()
 }
 
 /// Adds what the run itself proves of settings: where a program fails on another machine and loads on the kernel's own, the machine is

@@ -336,15 +336,14 @@ impl<'a> Matrix<'a> {
         observe: &mut dyn FnMut(&Event),
         run: impl FnOnce(&RunContext<'_>, &Sender<Event>) -> Result<(), RunError> + Send,
     ) -> Result<RunRecord, MatrixError> {
-        let (logs, jobs) = (Logs::new(logs), self.jobs(&work.plan));
+        let (logs, jobs) = (Logs::new(logs), self.jobs());
         let context = self.run_context(&work.plan, &jobs, &logs)?;
         drive::drive(record, &work.notices, live, &self.stop, observe, |events| run(&context, events))
     }
 
     /// How many guests run at once.
-    pub fn jobs(&self, plan: &Plan) -> Jobs {
-        let (memory_mib, larger) = plan.guest_sizes();
-        Jobs::choose(self.options.jobs.map(NonZero::get), memory_mib, larger)
+    pub fn jobs(&self) -> Jobs {
+        Jobs::choose(self.options.jobs.map(NonZero::get))
     }
 
     /// What a run of the plan works with. The accelerator has to be chosen.

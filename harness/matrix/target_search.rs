@@ -1,7 +1,7 @@
 //! [`TargetSearch`]: which kernel of the store has an attach target, in its own types or in those of a module.
 
-use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use twox_hash::XxHash3_64;
 
@@ -12,8 +12,8 @@ use crate::store::{Store, StoredKernel};
 /// Looks names up in all types of a store, each once: reading them takes its time.
 pub struct TargetSearch<'a> {
     store: &'a Store,
-    kernels: OnceCell<Vec<SearchedKernel>>,
-    known: RefCell<HashMap<String, Option<String>>>,
+    kernels: OnceLock<Vec<SearchedKernel>>,
+    known: Mutex<HashMap<String, Option<String>>>,
 }
 
 /// A kernel of the store.
@@ -45,16 +45,17 @@ impl SearchedKernel {
 impl<'a> TargetSearch<'a> {
     /// A search in this store.
     pub fn new(store: &'a Store) -> Self {
-        TargetSearch { store, kernels: OnceCell::new(), known: RefCell::default() }
+        TargetSearch { store, kernels: OnceLock::new(), known: Mutex::default() }
     }
 
     /// `on 6.1 `f` is in kernel module m`, or `6.1 has `f``; `None` if nothing available has a function or tracepoint of the name.
     pub fn find(&self, name: &str) -> Option<String> {
-        if let Some(known) = self.known.borrow().get(name) {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known().get(name) {
             return known.clone();
         }
         let found = self.look_up(name);
-        self.known.borrow_mut().insert(name.to_owned(), found.clone());
+        known().insert(name.to_owned(), found.clone());
         found
     }
 

@@ -72,7 +72,7 @@ pub enum HostMessage {
     },
     /// A snapshot is about to be taken: get ready. Answered by another [`GuestMessage::Hello`].
     Settle,
-    /// The guest was restored from a snapshot: set the clock, and reseed from the blob. Answered by another [`GuestMessage::Hello`].
+    /// The guest was restored from a snapshot: set the clock, and reseed from the blob. Answered by [`GuestMessage::Woken`].
     Wake {
         /// Nanoseconds since 1970 in UTC.
         realtime_ns: u64,
@@ -105,7 +105,7 @@ pub enum HostMessage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum GuestMessage {
-    /// The guest is ready: said when it is up, when it has settled, and after each restore.
+    /// The guest is ready: said when it is up, and when it has settled.
     Hello {
         /// [`BUILD_ID`] of the guest.
         build: String,
@@ -119,8 +119,13 @@ pub enum GuestMessage {
         notes: Vec<String>,
         /// What became of the modules that it had to load, in their order.
         modules: Vec<ModuleLoad>,
-        /// Only after a restore.
-        woken: Option<Woken>,
+    },
+    /// The restored guest is ready. What it said before it was saved still holds.
+    Woken {
+        /// What it has of its own.
+        woken: Woken,
+        /// What could not be done after restoring and is not vital.
+        notes: Vec<String>,
     },
     /// Another loader than libbpf has begun. Comes before everything that it did.
     LoaderStarted {
@@ -265,6 +270,7 @@ impl GuestMessage {
     pub fn name(&self) -> &'static str {
         match self {
             GuestMessage::Hello { .. } => "`hello`",
+            GuestMessage::Woken { .. } => "`woken`",
             GuestMessage::LoaderStarted { .. } => "`loader started`",
             GuestMessage::OpenFailed { .. } => "`open failed`",
             GuestMessage::Whole { .. } => "`whole`",

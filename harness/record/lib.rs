@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+mod address;
 mod alternatives;
 mod attach;
 mod cause;
@@ -64,6 +65,7 @@ mod statistics;
 mod upgrade;
 mod verdict;
 
+use address::without_addresses;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -268,8 +270,8 @@ impl RunRecord {
         &self.cells[object * self.kernels.len() + kernel]
     }
 
-    /// The record without what differs from run to run of the same objects on the same kernels: times, and notes of kernels and
-    /// cells, which mention retries. Two runs that found the same are equal then, to the byte.
+    /// The record without what differs from run to run of the same objects on the same kernels: times, the kernel's addresses, and notes of
+    /// kernels and cells, which mention retries. Two runs that found the same are equal then, to the byte.
     #[must_use]
     pub fn without_noise(&self) -> RunRecord {
         let mut record = self.clone();
@@ -303,6 +305,9 @@ impl RunRecord {
                     cost.rounds.clear();
                 }
                 program.log_tail.retain(|line| !line.starts_with("verification time "));
+                let lines = program.log_tail.iter_mut().chain(program.evidence.as_mut().map(|one| &mut one.line));
+                let lines = lines.chain(&mut program.reason);
+                lines.for_each(|line| *line = without_addresses(line));
                 if let Some(statistics) = &mut program.statistics {
                     statistics.verification_time_us = None;
                 }

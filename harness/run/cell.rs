@@ -344,6 +344,7 @@ impl Cell<'_> {
                 }
                 GuestMessage::Failed { reason } => self.close_all(session, Verdict::HarnessError, &reason),
                 GuestMessage::Hello { .. }
+                | GuestMessage::Woken { .. }
                 | GuestMessage::Facts(_)
                 | GuestMessage::State(_)
                 | GuestMessage::Arranged(_)

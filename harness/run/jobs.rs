@@ -1,162 +1,235 @@
 //! [`Jobs`]: how many guests run at once, within the machine's cores and memory.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use super::host_memory;
+use crate::vm::{GuestShape, RunningGuest};
 
 /// Guests may take this share of the memory that is free when the run begins.
 const MEMORY_SHARE: f64 = 0.75;
+/// MiB that even the smallest guest takes: QEMU itself, and what an object needs.
+const LEAST_MIB: u64 = 32;
+/// How much more than any guest before it a further one may take, as a factor.
+const MARGIN: f64 = 1.5;
 /// How often who waits for memory looks whether the user wants to stop.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// How many guests run at once, and the memory that is left for guests that are larger than the others.
+/// How many guests run at once. A guest counts with all memory that it has until one like it has ended; then with what that one took.
 #[derive(Debug)]
 pub struct Jobs {
     count: usize,
-    /// MiB that every guest has.
-    standard_mib: u64,
-    /// MiB for larger guests, over what every guest has.
-    spare_mib: u64,
+    host: Arc<Host>,
+}
+
+/// What guests share.
+#[derive(Debug)]
+struct Host {
+    /// MiB for all guests.
+    budget_mib: u64,
     /// Processors of this machine: as many run guests with several of them.
     cores: u32,
-    free: Mutex<Free>,
+    /// MiB that are free now; `None` if this machine does not say.
+    available_mib: fn() -> Option<u64>,
+    in_use: Mutex<InUse>,
     freed: Condvar,
 }
 
-/// What is left for guests that are larger than the others.
-#[derive(Debug, Clone, Copy)]
-struct Free {
+#[derive(Debug, Default)]
+struct InUse {
+    guests: usize,
     mib: u64,
     cores: u32,
+    /// The most MiB that a guest of each kind took.
+    taken: HashMap<Kind, u64>,
 }
 
-/// What a guest takes that is larger than the others. Dropping it gives it back.
+/// Guests of one kind take about the same memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Kind {
+    /// MiB that it has.
+    mib: u64,
+    /// A guest that boots touches far more of its memory than one that is restored.
+    is_restored: bool,
+}
+
+/// The room of a guest. Dropping it gives it back.
 #[derive(Debug)]
-pub struct Extra<'a> {
-    jobs: &'a Jobs,
+pub struct GuestRoom {
+    host: Arc<Host>,
+    kind: Kind,
     mib: u64,
     cores: u32,
 }
 
 impl Jobs {
-    /// `asked` by the user, else one for each core; never more than the memory holds, and at least one. Every guest has
-    /// `standard_mib`; there is room for at least one of those `larger` guests that the machine can hold.
-    pub fn choose(asked: Option<usize>, standard_mib: u64, larger: impl IntoIterator<Item = u64>) -> Jobs {
+    /// `asked` by the user, else one for each core; never more than the memory can hold, and at least one.
+    pub fn choose(asked: Option<usize>) -> Jobs {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Jobs::within(asked.unwrap_or(cores), standard_mib, larger, available_mib())
+        Jobs::within(asked.unwrap_or(cores), host_memory::available_mib)
     }
 
-    fn within(
-        wanted: usize,
-        standard_mib: u64,
-        larger: impl IntoIterator<Item = u64>,
-        available_mib: Option<u64>,
-    ) -> Jobs {
-        let standard_mib = standard_mib.max(1);
-        let budget = available_mib.map(|available| (available as f64 * MEMORY_SHARE) as u64);
-        let fits = |mib: &u64| budget.is_none_or(|budget| *mib <= budget);
-        let largest = larger.into_iter().filter(fits).max().unwrap_or_default().max(standard_mib);
-        // One guest may be the largest; the others have what every guest has.
-        let fitting = budget.map(|budget| 1 + budget.saturating_sub(largest) / standard_mib);
-        let fitting = fitting.map_or(usize::MAX, |fitting| usize::try_from(fitting).unwrap_or(usize::MAX));
-        let count = wanted.min(fitting).max(1);
-        let taken = standard_mib.saturating_mul(count as u64);
-        let spare_mib = budget.map_or(u64::MAX, |budget| budget.saturating_sub(taken));
+    fn within(wanted: usize, available_mib: fn() -> Option<u64>) -> Jobs {
+        let budget_mib = available_mib().map_or(u64::MAX, |available| (available as f64 * MEMORY_SHARE) as u64);
+        let fitting = usize::try_from(budget_mib / LEAST_MIB).unwrap_or(usize::MAX);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let cores = u32::try_from(cores).unwrap_or(u32::MAX);
-        let free = Mutex::new(Free { mib: spare_mib, cores });
-        Jobs { count, standard_mib, spare_mib, cores, free, freed: Condvar::new() }
+        let host = Host { budget_mib, cores, available_mib, in_use: Mutex::default(), freed: Condvar::new() };
+        Jobs { count: wanted.min(fitting).max(1), host: Arc::new(host) }
     }
 
-    /// The number.
+    /// How many workers start guests.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// MiB of the largest guest that there is room for.
-    pub fn largest_mib(&self) -> u64 {
-        self.standard_mib.saturating_add(self.spare_mib)
+    /// How many guests that take all of these MiB can run at once.
+    pub fn count_of(&self, guest_mib: u64) -> usize {
+        let fitting = usize::try_from(self.host.budget_mib / guest_mib.max(1)).unwrap_or(usize::MAX);
+        self.count.min(fitting).max(1)
     }
 
-    /// Waits until there is room for a guest of this size, at most [`Jobs::largest_mib`], and with so many processors. Guests with one
-    /// do not wait for processors; those with more have as many in all as this machine, so that they do not take each other's time.
-    /// `None` if the user stops it first.
-    pub fn room_for(&self, guest_mib: u64, cpus: u32, stop: &dyn Fn() -> bool) -> Option<Extra<'_>> {
-        let mib = guest_mib.saturating_sub(self.standard_mib).min(self.spare_mib);
-        let cores = if cpus > 1 { cpus.min(self.cores) } else { 0 };
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        while free.mib < mib || free.cores < cores {
+    /// MiB of the largest guest that there is room for.
+    pub fn largest_mib(&self) -> u64 {
+        self.host.budget_mib
+    }
+
+    /// Waits until there is room for a guest; if no other runs, there is. Guests with one processor do not wait for processors; those with
+    /// more have as many in all as this machine, so that they do not take each other's time. `None` if the user stops it first.
+    pub fn room_for(&self, shape: &GuestShape, is_restored: bool, stop: &dyn Fn() -> bool) -> Option<GuestRoom> {
+        let kind = Kind { mib: shape.memory_mib, is_restored };
+        let cores = if shape.cpus > 1 { shape.cpus.min(self.host.cores) } else { 0 };
+        let mut in_use = self.host.in_use();
+        loop {
+            let mib = in_use.expected_mib(kind);
+            if in_use.guests == 0 || self.host.has_room(&in_use, kind, mib, cores) {
+                in_use.guests += 1;
+                (in_use.mib, in_use.cores) = (in_use.mib.saturating_add(mib), in_use.cores + cores);
+                return Some(GuestRoom { host: Arc::clone(&self.host), kind, mib, cores });
+            }
             if stop() {
                 return None;
             }
-            free = self.freed.wait_timeout(free, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            in_use = self.host.freed.wait_timeout(in_use, LOOK).unwrap_or_else(PoisonError::into_inner).0;
         }
-        (free.mib, free.cores) = (free.mib - mib, free.cores - cores);
-        Some(Extra { jobs: self, mib, cores })
     }
 }
 
-impl Drop for Extra<'_> {
+impl Host {
+    fn in_use(&self) -> MutexGuard<'_, InUse> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Others may use this machine, too: for a guest that takes more than those before it there has to be memory now.
+    fn has_room(&self, in_use: &InUse, kind: Kind, mib: u64, cores: u32) -> bool {
+        in_use.mib.saturating_add(mib) <= self.budget_mib
+            && in_use.cores + cores <= self.cores
+            && (self.available_mib)().is_none_or(|available| available >= kind.mib)
+    }
+}
+
+impl InUse {
+    /// MiB that a guest is going to take.
+    fn expected_mib(&self, kind: Kind) -> u64 {
+        self.taken.get(&kind).map_or(kind.mib, |taken| ((*taken as f64 * MARGIN) as u64).min(kind.mib))
+    }
+}
+
+impl RunningGuest for GuestRoom {
+    fn took(&mut self, mib: u64) {
+        let mut in_use = self.host.in_use();
+        let most = in_use.taken.entry(self.kind).or_default();
+        *most = mib.max(*most);
+    }
+}
+
+impl Drop for GuestRoom {
     fn drop(&mut self) {
-        let mut free = self.jobs.free.lock().unwrap_or_else(PoisonError::into_inner);
-        (free.mib, free.cores) = (free.mib + self.mib, free.cores + self.cores);
-        drop(free);
-        self.jobs.freed.notify_all();
+        let mut in_use = self.host.in_use();
+        in_use.guests -= 1;
+        (in_use.mib, in_use.cores) = (in_use.mib.saturating_sub(self.mib), in_use.cores - self.cores);
+        drop(in_use);
+        self.host.freed.notify_all();
     }
-}
-
-fn available_mib() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib / 1024)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn memory_bounds_what_cores_allow() {
-        let count = |wanted, mib, available| Jobs::within(wanted, mib, [], available).count();
-        assert_eq!(count(8, 1024, Some(4096)), 3);
-        assert_eq!(count(2, 1024, Some(1 << 20)), 2);
-        assert_eq!(count(4, 1024, Some(100)), 1);
-        assert_eq!(count(4, 1024, None), 4);
-        assert!(available_mib().is_some_and(|mib| mib > 0));
+    fn shape(memory_mib: u64, cpus: u32) -> GuestShape {
+        GuestShape { memory_mib, cpus, numa_nodes: 1, append: Vec::new(), modules: Vec::new() }
+    }
+
+    /// Room for a restored guest with one processor, if there is now.
+    fn room(jobs: &Jobs, mib: u64) -> Option<GuestRoom> {
+        jobs.room_for(&shape(mib, 1), true, &|| true)
     }
 
     #[test]
-    fn a_larger_guest_has_room_beside_the_others() {
-        // 6144 MiB for guests.
-        let jobs = Jobs::within(8, 512, [4096, 1024], Some(8192));
-        assert_eq!((jobs.count(), jobs.largest_mib()), (5, 512 + 6144 - 5 * 512));
-        // One that does not fit at all costs the others nothing.
-        let jobs = Jobs::within(8, 512, [65536], Some(8192));
-        assert_eq!((jobs.count(), jobs.largest_mib()), (8, 512 + 6144 - 8 * 512));
-        assert_eq!(Jobs::within(2, 512, [], None).largest_mib(), u64::MAX);
+    fn memory_bounds_what_cores_allow() {
+        let jobs = Jobs::within(8, || Some(4096));
+        assert_eq!((jobs.count(), jobs.count_of(1024), jobs.largest_mib()), (8, 3, 3072));
+        let jobs = Jobs::within(2, || Some(1 << 20));
+        assert_eq!((jobs.count(), jobs.count_of(1024)), (2, 2));
+        let jobs = Jobs::within(64, || Some(100));
+        assert_eq!((jobs.count(), jobs.count_of(1024)), (2, 1));
+        let jobs = Jobs::within(4, || None);
+        assert_eq!((jobs.count(), jobs.count_of(1024), jobs.largest_mib()), (4, 4, u64::MAX));
+        assert!(Jobs::choose(None).count() > 0);
+    }
+
+    #[test]
+    fn guests_count_with_what_those_before_them_took() {
+        // 1536 MiB for guests.
+        let jobs = Jobs::within(64, || Some(2048));
+        let mut guests: Vec<GuestRoom> = std::iter::from_fn(|| room(&jobs, 512)).collect();
+        assert_eq!(guests.len(), 3, "nothing is known of them, so that each may take all it has");
+        guests[0].took(60);
+        guests[1].took(100);
+        guests.clear();
+        guests.extend(std::iter::from_fn(|| room(&jobs, 512)));
+        assert_eq!(guests.len(), 10, "150 MiB each: half more than the largest took");
+        assert!(jobs.room_for(&shape(512, 1), false, &|| true).is_none(), "one that boots is of another kind");
+        guests[0].took(4096);
+        guests.clear();
+        assert_eq!(std::iter::from_fn(|| room(&jobs, 512)).take(4).count(), 4, "given back at once");
+        guests.extend(std::iter::from_fn(|| room(&jobs, 512)));
+        assert_eq!(guests.len(), 3, "never more than it has");
+    }
+
+    #[test]
+    fn memory_that_others_take_meanwhile_is_not_there() {
+        static LEFT: Mutex<u64> = Mutex::new(4096);
+        let jobs = Jobs::within(8, || LEFT.lock().ok().map(|left| *left));
+        *LEFT.lock().expect("is not poisoned") = 500;
+        let first = room(&jobs, 512);
+        assert!(first.is_some(), "one guest can always run");
+        assert!(room(&jobs, 512).is_none());
+        *LEFT.lock().expect("is not poisoned") = 512;
+        assert!(room(&jobs, 512).is_some());
     }
 
     #[test]
     fn room_is_waited_for_and_given_back() {
-        let jobs = Jobs::within(1, 512, [2048], Some(4096));
-        assert_eq!(jobs.largest_mib(), 3072);
-        let first = jobs.room_for(2048, 1, &|| false).expect("there is room");
-        assert!(jobs.room_for(2048, 1, &|| true).is_none());
-        assert!(jobs.room_for(512, 1, &|| true).is_some() && jobs.room_for(1024, 1, &|| true).is_some());
+        let jobs = Jobs::within(1, || Some(4096));
+        let large = room(&jobs, 3072).expect("there is room");
+        assert!(room(&jobs, 512).is_none());
         std::thread::scope(|scope| {
-            scope.spawn(|| assert!(jobs.room_for(2048, 1, &|| false).is_some()));
-            drop(first);
+            scope.spawn(|| assert!(jobs.room_for(&shape(2048, 1), true, &|| false).is_some()));
+            drop(large);
         });
-        assert!(jobs.room_for(3072, 1, &|| true).is_some());
+        assert!(room(&jobs, 8192).is_some(), "what does not fit runs alone");
     }
 
     #[test]
     fn guests_with_several_processors_wait_for_each_other_and_others_do_not() {
-        let jobs = Jobs::within(4, 512, [], None);
-        let wide = jobs.room_for(512, 255, &|| false).expect("there is room");
-        assert!(jobs.room_for(512, 2, &|| true).is_none() || jobs.cores == 1);
-        assert!(jobs.room_for(512, 1, &|| true).is_some());
+        let jobs = Jobs::within(4, || None);
+        let wide = jobs.room_for(&shape(512, 255), true, &|| false).expect("there is room");
+        assert!(jobs.room_for(&shape(512, 2), true, &|| true).is_none() || jobs.host.cores == 1);
+        assert!(room(&jobs, 512).is_some());
         drop(wide);
-        assert!(jobs.room_for(512, 2, &|| true).is_some());
+        assert!(jobs.room_for(&shape(512, 2), true, &|| true).is_some());
     }
 }

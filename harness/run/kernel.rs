@@ -144,13 +144,22 @@ impl<'a> KernelContext<'a> {
         self.lock_starts().insert(shape.clone(), start);
     }
 
-    /// A fresh guest of this shape; if there is none, one like the kernel's other guests. The first call decides how the others start.
+    /// A fresh guest of this shape, as soon as there is room for it; if there is none, one like the kernel's other guests.
     pub(super) fn machine(&self, shape: &GuestShape) -> Result<Machine, Ended> {
+        let is_restored = matches!(self.start(shape), Start::Warm(_));
+        let room = self.run.jobs.room_for(shape, is_restored, &|| self.run.stop.requested()).ok_or(Ended)?;
+        let mut machine = self.start_machine(shape)?;
+        machine.room = Some(Box::new(room));
+        Ok(machine)
+    }
+
+    /// The first call decides how the others start.
+    fn start_machine(&self, shape: &GuestShape) -> Result<Machine, Ended> {
         match self.start(shape) {
             Start::Unknown => self.first_machine(shape),
             Start::Warm(snapshot) => self.restore(shape, snapshot, None),
             Start::Cold => self.boot(shape, Purpose::Serve),
-            Start::Never if *shape != self.standard => self.machine(&self.standard),
+            Start::Never if *shape != self.standard => self.start_machine(&self.standard),
             Start::Never => Err(Ended),
         }
     }
@@ -280,7 +289,7 @@ impl<'a> KernelContext<'a> {
                 self.set_start(shape, Start::Never);
                 let wanted = shape.beside(&self.standard);
                 self.note(format!("no guest with {wanted} could be started: {}", failure.reason()));
-                return self.machine(&self.standard);
+                return self.start_machine(&self.standard);
             }
             if let Some(state) = state_after(failure, attempt, self.run.accelerator) {
                 self.set_start(shape, Start::Never);

@@ -15,6 +15,7 @@ mod evidence;
 mod failed_boot;
 mod feature_probe;
 mod guest;
+mod host_memory;
 mod isolation;
 mod jobs;
 mod judgement;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::arrangement::{self, arrange, shortcoming};
 use super::cell_view::CellView;
-use super::jobs::Extra;
 use super::kernel::{Ended, KernelContext};
 use super::kernel_modules::CellModules;
 use super::probe_requests::ProbeRequests;
@@ -40,8 +39,6 @@ pub(super) struct Session<'a> {
     machine_wanted: CellMachine,
     /// What the guest's machine is like, once it was arranged.
     facts: Option<MachineFacts>,
-    /// The room for a guest that is larger than the others.
-    extra: Option<Extra<'a>>,
     /// How many guests were started.
     guests: usize,
     /// Whether the guest is still at work on a cell that is no longer waited for.
@@ -80,7 +77,6 @@ impl<'a> Session<'a> {
             modules: CellModules::default(),
             machine_wanted,
             facts: None,
-            extra: None,
             guests: 0,
             is_busy: false,
             trial: RefCell::new(None),
@@ -188,7 +184,6 @@ impl<'a> Session<'a> {
             if let Some(mut machine) = self.machine.take() {
                 machine.shut_down();
             }
-            self.extra = None;
             self.shape = shape;
         }
         if wanted.cpus != self.machine_wanted.cpus {
@@ -203,11 +198,6 @@ impl<'a> Session<'a> {
         let machine = match self.machine.take() {
             Some(machine) => machine,
             None => {
-                if self.extra.is_none() {
-                    let stop = || self.run.stop.requested();
-                    self.extra =
-                        Some(self.run.jobs.room_for(self.shape.memory_mib, self.shape.cpus, &stop).ok_or(Ended)?);
-                }
                 self.facts = None;
                 self.guests += 1;
                 (self.start)(&self.shape)?

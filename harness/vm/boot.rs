@@ -81,36 +81,38 @@ impl Machine {
             .map_err(|error| harness(error.to_string(), Some(tool_hint(&spec.tools.qemu)), false))?;
         let recording = recorder.map(|(memory, monitor)| Recording { memory, words: words.without_kernel(), monitor });
         let mut machine = Machine::new(child, listeners, scratch, recording, spec.shape);
-        machine.wait_for_hello(spec, begin, spec.deadlines.boot)?;
+        let (release, btf) = match machine.first_message(spec, begin, spec.deadlines.boot)? {
+            GuestMessage::Hello { build, release, btf, notes, modules, .. } => {
+                check_build(&build)?;
+                (machine.notes, machine.modules) = (notes, modules);
+                (release, btf)
+            }
+            other => return Err(harness(format!("the guest sent {} before hello", other.name()), None, false)),
+        };
+        machine.check_release(&release, spec.kernel)?;
+        machine.check_btf(btf, spec.kernel)?;
         Ok(machine)
     }
 
-    /// Waits for the guest's hello, for `limit` from `begin` on.
-    pub(super) fn wait_for_hello(
+    /// Waits for what the guest says first, for `limit` from `begin` on.
+    pub(super) fn first_message(
         &mut self,
         spec: &MachineSpec<'_>,
         begin: Instant,
         limit: Duration,
-    ) -> Result<(), BootFailure> {
+    ) -> Result<GuestMessage, BootFailure> {
         let deadline = begin + limit;
         loop {
             // Looking at the child first: one that died before it connected leaves nothing to read.
             let ended = self.child.wait(Duration::ZERO).is_some();
             let slice = deadline.min(Instant::now() + Duration::from_millis(200));
             match self.wait_until(slice, spec.stop, None) {
-                Received::Message(GuestMessage::Hello { build, release, btf, notes, woken, modules, .. }, _) => {
-                    self.to_hello = begin.elapsed();
-                    (self.notes, self.woken, self.modules) = (notes, woken, modules);
-                    check_build(&build)?;
-                    self.check_release(&release, spec.kernel)?;
-                    // A restored guest says what it said when it was booted.
-                    return if self.woken.is_some() { Ok(()) } else { self.check_btf(btf, spec.kernel) };
-                }
                 Received::Message(GuestMessage::Failed { reason }, _) => {
                     return Err(harness(format!("the guest could not be set up: {reason}"), None, false));
                 }
-                Received::Message(other, _) => {
-                    return Err(harness(format!("the guest sent {} before hello", other.name()), None, false));
+                Received::Message(message, _) => {
+                    self.to_hello = begin.elapsed();
+                    return Ok(message);
                 }
                 Received::Garbage(what) => return Err(harness(what, None, true)),
                 // QEMU's last words end the waiting, too.

@@ -108,15 +108,17 @@ impl Channel {
 
     /// Takes a port before the guest has spoken: it is known to listen there. QEMU connects before it runs a machine.
     pub fn choose(&mut self, port: Port, deadline: Instant) -> io::Result<()> {
-        while !self.streams.iter().any(|connection| connection.port == port) {
+        loop {
+            self.accept()?;
+            if self.streams.iter().any(|connection| connection.port == port) {
+                self.prefer(port);
+                return Ok(());
+            }
             if Instant::now() > deadline {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            self.accept()?;
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.prefer(port);
-        Ok(())
     }
 
     /// The other stream stays open, or QEMU would complain; it is no longer read.

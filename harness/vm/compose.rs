@@ -100,6 +100,16 @@ pub const SERIAL_SOCKET: &str = "serial.sock";
 /// emulates that as a loop, which took a tenth of a cell.
 const NOT_EMULATED: &str = ",erms=off,fsrm=off";
 
+/// Options that virtme-ng has for its own init, by how their values begin. Ours uses none of these devices: each takes time in every start,
+/// and two of them would show the guest files of the host.
+const UNUSED: [(&str, &str); 5] = [
+    ("-fsdev", ""),
+    ("-device", "virtio-9p-"),
+    ("-device", "i6300esb,"),
+    ("-device", "virtconsole,"),
+    ("-chardev", "file,path=/proc/self/fd/2,id=dmesg"),
+];
+
 /// The words of a QEMU command; the first is the program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Words(Vec<String>);
@@ -126,16 +136,7 @@ impl Words {
 
     /// The same command without a kernel to start.
     pub fn without_kernel(&self) -> Words {
-        let mut words = self.0.iter();
-        let mut kept = Vec::new();
-        while let Some(word) = words.next() {
-            if ["-kernel", "-initrd", "-append"].contains(&word.as_str()) {
-                words.next();
-            } else {
-                kept.push(word.clone());
-            }
-        }
-        Words(kept)
+        Words(without(&self.0, |option, _| ["-kernel", "-initrd", "-append"].contains(&option)))
     }
 
     /// The same command for another machine: every mention of directory `from` becomes one of `to`.
@@ -181,19 +182,15 @@ fn qemu_words(printed: &str, append_words: &[String], kvm_cpu: Option<&GuestCpu>
     // Not known by QEMU's name: a QEMU of one's own may have another.
     let line = printed.lines().rfind(|line| line.contains(" -append "));
     let line = line.ok_or_else(|| ComposeError::Output(printed.trim().to_owned()))?;
-    let mut words = shell_words::split(line).map_err(|error| ComposeError::Output(format!("{error}: {line}")))?;
+    let words = shell_words::split(line).map_err(|error| ComposeError::Output(format!("{error}: {line}")))?;
+    let mut words = without(&words, |option, value| {
+        UNUSED.iter().any(|(unused, start)| option == *unused && value.starts_with(start))
+    });
     let append = words.iter().position(|word| word == "-append").and_then(|at| words.get_mut(at + 1));
     let append = append.ok_or_else(|| ComposeError::Output(line.to_owned()))?;
     *append = kernel_command_line(append, append_words);
-    for word in &mut words {
-        match word.as_str() {
-            // With a fallback in it a failing KVM would go unnoticed, and the report would name the wrong accelerator.
-            "accel=kvm:tcg" => "accel=kvm".clone_into(word),
-            // What the guest writes to its virtio console must not look like QEMU's own words.
-            "file,path=/proc/self/fd/2,id=dmesg" => "null,id=dmesg".clone_into(word),
-            _ => {}
-        }
-    }
+    // With a fallback in it a failing KVM would go unnoticed, and the report would name the wrong accelerator.
+    words.iter_mut().filter(|word| *word == "accel=kvm:tcg").for_each(|word| "accel=kvm".clone_into(word));
     let own_cpu = words.iter().position(|word| word == "-cpu").and_then(|at| words.get_mut(at + 1));
     match (kvm_cpu, own_cpu) {
         (Some(cpu), Some(own)) => *own = cpu.option(own),
@@ -213,6 +210,19 @@ fn qemu_words(printed: &str, append_words: &[String], kvm_cpu: Option<&GuestCpu>
         }
     }
     Ok(words)
+}
+
+/// The words of a command without those options, and their values, that are `dropped`.
+fn without(words: &[String], dropped: impl Fn(&str, &str) -> bool) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut words = words.iter().peekable();
+    while let Some(word) = words.next() {
+        match words.peek() {
+            Some(value) if dropped(word, value) => drop(words.next()),
+            _ => kept.push(word.clone()),
+        }
+    }
+    kept
 }
 
 /// The accelerators that a QEMU command names; without any QEMU chooses.
@@ -260,6 +270,8 @@ fn our_devices(scratch: &Path) -> Vec<String> {
     let port = format!("virtserialport,chardev=corematrix-data,name={PORT_NAME}");
     [
         "-no-reboot",
+        // No drives, and none of the modules that QEMU looks for to play sound.
+        "-nodefaults",
         "-chardev",
         &socket("corematrix-data", DATA_SOCKET),
         "-device",
@@ -284,12 +296,15 @@ mod tests {
     #[test]
     fn composed_line_gets_our_init_and_one_accelerator() {
         let printed = "some notice\n/usr/bin/qemu-system-x86_64 -m 512M -machine accel=kvm:tcg -cpu host \
-                       -chardev file,path=/proc/self/fd/2,id=dmesg \
+                       -fsdev local,id=f,path=/r -device virtio-9p-pci,fsdev=f -device virtio-serial-pci \
+                       -chardev file,path=/proc/self/fd/2,id=dmesg -device virtconsole,chardev=dmesg \
                        -append 'console=hvc0 quiet loglevel=1 foo=bar init=/x/virtme-ng-init' -initrd '/tmp/a b'\n";
         let words = qemu_words(printed, &["loglevel=7".to_owned()], Some(&own())).expect("is a command");
         assert_eq!(words[0], "/usr/bin/qemu-system-x86_64");
         assert_eq!(accelerators(&words), ["kvm"]);
-        assert!(words.contains(&"null,id=dmesg".to_owned()), "QEMU's standard error is QEMU's alone");
+        let devices =
+            |words: &[String]| words.iter().filter(|word| word.contains("dmesg") || word.contains("virtio")).count();
+        assert_eq!(devices(&words), 1, "no file of the host, and QEMU's standard error is QEMU's alone");
         assert!(words.contains(&"/tmp/a b".to_owned()));
         let append = words.iter().find(|word| word.contains("rdinit=")).expect("has a kernel command line");
         assert!(append.starts_with("console=ttyS0 quiet loglevel=1 foo=bar loglevel=4"), "{append}");

@@ -9,6 +9,7 @@ use super::channel::{Channel, Listeners, Received, SendError};
 use super::console::{self, Culprit};
 use super::initramfs::GuestFile;
 use super::last_words::LastWords;
+use super::running_guest::{RunningGuest, private_mib};
 use super::snapshot::Recording;
 use super::{Accelerator, Deadlines, DebugOptions, GuestShape, Toolchain};
 use crate::manifest::KernelSpec;
@@ -95,6 +96,8 @@ pub struct Machine {
     pub woken: Option<Woken>,
     /// From starting QEMU until the guest answered.
     pub to_hello: Duration,
+    /// Has to last as long as QEMU does.
+    pub room: Option<Box<dyn RunningGuest>>,
 }
 
 /// Why there is no machine.
@@ -325,6 +328,7 @@ impl Machine {
             modules: Vec::new(),
             woken: None,
             to_hello: Duration::ZERO,
+            room: None,
         }
     }
 
@@ -374,6 +378,16 @@ impl Machine {
 
     pub(super) fn output(&self) -> String {
         format!("{}\n{}", self.child.stdout().text(), self.child.stderr().text())
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let (Some(room), Some(mib)) = (&mut self.room, private_mib(&self.child)) {
+            room.took(mib);
+        }
+        // Before the room is given back.
+        self.child.end(Duration::ZERO);
     }
 }
 

@@ -7,6 +7,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use super::state_transfer::{self, StateSocket};
@@ -14,7 +16,9 @@ use super::state_transfer::{self, StateSocket};
 /// The monitor's socket, in the scratch directory.
 const MONITOR_SOCKET: &str = "qmp.sock";
 /// How often the progress of a migration is queried.
-const POLL: Duration = Duration::from_millis(2);
+const POLL: Duration = Duration::from_micros(500);
+/// How often who waits for QEMU's connection looks at whether to go on.
+const CONNECTING: Duration = Duration::from_millis(5);
 /// How often who waits for an answer looks at whether to go on.
 const SLICE: Duration = Duration::from_millis(100);
 /// What QEMU does with a machine's state.
@@ -92,7 +96,11 @@ impl Monitor {
             if limit.is_over() {
                 return Err(limit.error("connect to its monitor"));
             }
-            std::thread::sleep(Duration::from_millis(1));
+            let pause = Timespec { tv_sec: 0, tv_nsec: CONNECTING.subsec_nanos().into() };
+            match poll(&mut [PollFd::new(&self.listener, PollFlags::IN)], Some(&pause)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
         };
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(SLICE))?;

@@ -12,7 +12,7 @@ use super::memory::{Node, restore_options};
 use super::qmp::{Limit, Monitor};
 use super::snapshot::{RAM, SCRATCH, STATE, SavedMachine};
 use crate::process::ChildGroup;
-use crate::protocol::HostMessage;
+use crate::protocol::{GuestMessage, HostMessage};
 use crate::store::Snapshot;
 
 /// Bytes of fresh randomness for a restored guest: what the kernel's generator can hold.
@@ -51,11 +51,13 @@ impl Machine {
             .map_err(|error| failed(&error))?;
         let mut machine = Machine::new(child, listeners, scratch, None, spec.shape);
         let set_to = machine.resume(&monitor, snapshot, &saved, limit, spec.stop)?;
-        machine.wait_for_hello(spec, begin, spec.deadlines.restore)?;
-        match machine.woken {
-            Some(woken) => check_clock(woken.realtime_ns, set_to, since_1970()?).map_err(RestoreFailure::Failed)?,
-            None => return Err(RestoreFailure::Failed("the guest did not detect that it was restored".to_owned())),
-        }
+        let (woken, notes) = match machine.first_message(spec, begin, spec.deadlines.restore)? {
+            GuestMessage::Woken { woken, notes } => (woken, notes),
+            other => return Err(RestoreFailure::Failed(format!("the restored guest sent {}", other.name()))),
+        };
+        check_clock(woken.realtime_ns, set_to, since_1970()?).map_err(RestoreFailure::Failed)?;
+        (machine.woken, machine.modules) = (Some(woken), saved.modules);
+        machine.notes = [saved.notes, notes].concat();
         check_rate(&machine.child.stderr().text()).map_err(RestoreFailure::Failed)?;
         Ok(machine)
     }

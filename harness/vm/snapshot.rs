@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::mem;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use super::machine::{AFTERMATH, GuestLink, GuestLoss, Machine, MachineSpec};
 use super::memory::GuestMemory;
 use super::qmp::{Limit, Monitor, Qmp, QmpError};
 use super::{Accelerator, GuestExecutable, accelerator};
-use crate::protocol::{GuestMessage, HostMessage};
+use crate::protocol::{GuestMessage, HostMessage, ModuleLoad};
 use crate::store::{Seal, Snapshot, SnapshotKey, SnapshotPlace, Store, StoreError};
 
 /// The guest's RAM, in a snapshot.
@@ -32,8 +33,8 @@ const HUNG_UP: [io::ErrorKind; 3] =
 pub const CPU: &str = "the CPU";
 /// Raised when what is saved changes its meaning, or when snapshots of earlier versions are not to be trusted: those of format 1 may
 /// be of a guest that was emulated and have KVM's key, since `--accel kvm` emulated where /dev/kvm could not be opened; those of format 2
-/// have the place of the store in them; those of format 3 need the kernel's image.
-const FORMAT: &str = "4";
+/// have the place of the store in them; those of format 3 need the kernel's image; those of format 4 do not hold what the guest said of itself.
+const FORMAT: &str = "5";
 
 /// What it takes to snapshot a machine.
 #[derive(Debug)]
@@ -52,6 +53,10 @@ pub(super) struct SavedMachine {
     pub command: Words,
     /// Where the guest listens.
     pub port: Port,
+    /// What could not be set up in the guest and is not vital.
+    pub notes: Vec<String>,
+    /// What became of the modules that it had to load.
+    pub modules: Vec<ModuleLoad>,
 }
 
 /// Why a machine could not be saved.
@@ -94,7 +99,9 @@ impl Machine {
         let files =
             BTreeMap::from([(RAM.to_owned(), recording.memory.save(&ram)?), (STATE.to_owned(), Seal::of(&state)?)]);
         let scratch = self.scratch.path().display().to_string();
-        let saved = SavedMachine { command: recording.words.moved(&scratch, SCRATCH), port };
+        let command = recording.words.moved(&scratch, SCRATCH);
+        let (notes, modules) = (mem::take(&mut self.notes), mem::take(&mut self.modules));
+        let saved = SavedMachine { command, port, notes, modules };
         let saved = serde_json::to_value(saved).map_err(std::io::Error::from)?;
         Ok(place.publish(store, files, saved)?)
     }

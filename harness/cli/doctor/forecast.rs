@@ -51,11 +51,12 @@ pub(super) fn of(project: &Project, machine: &MachineArgs) -> Result<Forecast, F
     let matrix = Matrix::new(project, machine.options()?);
     let plan = Plan::new(kernels, Vec::new(), &Settings::default());
     let accelerator = matrix.accelerator(&plan.kernels, &|_| ())?.accelerator;
-    let jobs = matrix.jobs(&plan);
+    let jobs = matrix.jobs();
+    let guest_mib = plan.kernels.iter().map(|kernel| kernel.memory_mib).max().unwrap_or_default();
     let mut known = Known {
         kernels: plan.kernels.len(),
-        guests: jobs.count().min(plan.kernels.len()),
-        guest_mib: plan.guest_sizes().0,
+        guests: jobs.count_of(guest_mib).min(plan.kernels.len()),
+        guest_mib,
         is_emulated: accelerator == Accelerator::Tcg,
         ..Known::default()
     };

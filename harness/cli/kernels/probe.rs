@@ -203,7 +203,7 @@ fn probe_all(
     let matrix = Matrix::new(project, args.options()?).stopped_by(stop.clone());
     let proof = matrix.accelerator(&kernels, &say)?;
     let memory_mib = open.iter().map(|(_, spec, _)| spec.memory_mib).max().unwrap_or_default();
-    let jobs = Jobs::choose(None, memory_mib, []).count();
+    let jobs = Jobs::choose(None).count_of(memory_mib);
     // Its threads last as long as the machines that they start.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
     let pool = pool.map_err(|error| Failure::infrastructure(format!("cannot start threads: {error}"), None))?;

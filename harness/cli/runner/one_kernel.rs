@@ -43,7 +43,7 @@ pub(super) fn run(
         }
     };
     matrix.accelerator(&plan.kernels, &steps)?;
-    let (jobs, logs) = (matrix.jobs(&plan), Logs::new(project.store.root()));
+    let (jobs, logs) = (matrix.jobs(), Logs::new(project.store.root()));
     let context = matrix.run_context(&plan, &jobs, &logs)?;
     let live = command.live(Some(name))?;
     let limit = command.settings.timeout;

@@ -100,7 +100,7 @@ fn judge_with(scripts: Vec<Script>, privileges: Option<LoadingPrivileges>) -> (V
         kvm_cpu: KvmCpu::default(),
     };
     let (logs, stop) = (Logs::new(folder.path()), Stop::default());
-    let jobs = Jobs::choose(Some(1), 1, []);
+    let jobs = Jobs::choose(Some(1));
     let run_context = RunContext {
         plan: &plan,
         store: &store,
