@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::net::TcpListener;
 
 use common::{Lab, Run, kernel, need, object, state, verdicts};
 use corematrix::record::KernelState;
@@ -46,6 +47,32 @@ fn two_runs_share_a_store_that_is_cold_and_then_warm() {
         assert_eq!(unpacked, usize::from(round == "cold"), "{round}");
     }
     assert_eq!(fs::read_dir(lab.store().join("kernels")).unwrap().count(), 1);
+    lab.expect_nothing_left();
+}
+
+#[test]
+fn kernel_that_is_slow_to_fetch_keeps_no_worker_from_the_others() {
+    need!("guests");
+    // A server that takes a request and says nothing.
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    let lab = Lab::with_kernel("");
+    let others = fs::read_to_string(lab.path("kernels.toml")).unwrap();
+    let slow = format!(
+        "[kernel.slow]\nsource = \"package\"\nfiles = [\"http://{address}/linux-image-slow.deb\"]\nsha256 = [\"{}\"]\n",
+        "0".repeat(64)
+    );
+    lab.manifest(&format!("{slow}{others}"));
+    let name = kernel().name;
+    let selected = ["--kernel", "slow", "--kernel", name, "--accel", "tcg", "--jobs", "1"];
+    let mut run = lab.start(&[&[object("five").as_str()][..], &selected].concat());
+    let waiting = server.accept().unwrap();
+    run.expect_said(&format!("[{name}] done: 5 loaded"));
+    drop((waiting, server));
+    run.wait();
+    let report = lab.report();
+    assert_eq!(verdicts(&report, name, "five"), [Loaded; 5]);
+    assert!(matches!(state(&report, "slow"), KernelState::Unavailable { .. }), "{:?}", state(&report, "slow"));
     lab.expect_nothing_left();
 }
 

@@ -24,7 +24,7 @@ struct PoolInfo {
     buffer: [u8; ENTROPY],
 }
 
-/// What waking takes, opened before the snapshot: whatever is done after it each restored guest does again.
+/// What waking takes, opened before the snapshot: each restored guest does again what is done after it.
 pub struct Waking {
     random: File,
 }

@@ -39,8 +39,8 @@ mod upgrade;
 mod user_space;
 mod wanted_names;
 
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::Scope;
 
@@ -67,6 +67,9 @@ use run_scope::RunScope;
 use session::{Session, shape_of};
 use shared_stay::{SharedObjects, SharedStay};
 pub use stop::Stop;
+
+/// Kernels that are fetched at the same time.
+const FETCHED_AT_ONCE: usize = 2;
 
 /// Everything a run works with.
 #[derive(Clone, Copy)]
@@ -127,12 +130,19 @@ pub fn run(run: &RunContext<'_>, events: &Sender<Event>) -> Result<(), RunError>
     let common = RunScope::of(run);
     let mut order: Vec<usize> = (0..run.plan.kernels.len()).collect();
     order.sort_by_key(|kernel| !run.plan.urgent.contains(kernel));
-    pool.scope(|scope| {
-        // A worker takes what it was given last, so the first kernel is given last.
-        for kernel in order.into_iter().rev() {
-            let (events, common) = (events.clone(), &common);
-            scope.spawn(move |scope| run_kernel(run, kernel, common, events, scope));
-        }
+    let order = Mutex::new(order.into_iter());
+    let next = || order.lock().unwrap_or_else(PoisonError::into_inner).next();
+    // Kernels are fetched beside the workers, which would wait for the network otherwise.
+    pool.in_place_scope(|scope| {
+        std::thread::scope(|threads| {
+            for _ in 0..FETCHED_AT_ONCE {
+                threads.spawn(|| {
+                    while let Some(kernel) = next() {
+                        fetch_kernel(run, kernel, &common, events, scope);
+                    }
+                });
+            }
+        });
     });
     pool.install(|| feature_probe::after_run(run, &common.wanted, events));
     // It keeps snapshots from being removed.
@@ -163,28 +173,30 @@ fn machine_spec<'s>(
     MachineSpec { debug: run.debug, ..spec }
 }
 
-fn run_kernel<'s>(
+/// Fetches a kernel and gives its cells to the workers.
+fn fetch_kernel<'s>(
     run: &'s RunContext<'s>,
     kernel: usize,
     common: &'s RunScope,
-    events: Sender<Event>,
+    events: &Sender<Event>,
     scope: &Scope<'s>,
 ) {
     if run.stop.requested() {
         let _ = events.send(Event::KernelDone { kernel });
         return;
     }
-    match fetch(run, kernel, &events) {
+    match fetch(run, kernel, events) {
         Ok(stored) => {
             let (source, identity, notes) = (stored.source.clone(), stored.identity.clone(), stored.notes.clone());
             let _ = events.send(Event::KernelReady { kernel, source, identity, notes });
-            run_cells(&Arc::new(KernelContext::new(run, kernel, stored, common, events)), scope);
+            let shared = Arc::new(KernelContext::new(run, kernel, stored, common, events.clone()));
+            scope.spawn(move |scope| run_cells(&shared, scope));
         }
         Err(error) if error.is_unavailable() => {
-            PredictedKernel { run, index: kernel, subjects: &common.subjects, events: &events }.stand_in(&error);
+            PredictedKernel { run, index: kernel, subjects: &common.subjects, events }.stand_in(&error);
             let _ = events.send(Event::KernelDone { kernel });
         }
-        Err(error) => fetch_failed(kernel, &error, &events),
+        Err(error) => fetch_failed(kernel, &error, events),
     }
 }
 
