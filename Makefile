@@ -111,7 +111,7 @@ exec-judge: build
 machine-judge: build programs
 	tests/judge/machine.sh
 
-# Five minutes on 2 cores.
+# Seven minutes on 2 cores, and the build.
 isolation-judge: setup programs
 	COREMATRIX_NO_SKIP=1 COREMATRIX_ISOLATION_KERNELS=default $(CARGO) test --profile checked --locked --test isolation -- both_orders
 

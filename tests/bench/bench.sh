@@ -135,6 +135,7 @@ part_matrix() {
     for round in $(seq "$rounds"); do
         progress "one object, $round of $rounds"
         run "$work/matrix.runs" "$manifest" kernels=default objects=one -- "$work/one.toml" "${all[@]}"
+        run "$work/matrix.runs" "$manifest" kernels=default objects=five -- tests/fixtures/faults/five.bpf.o "${all[@]}"
         COREMATRIX_STORE=$stock_cache/store run "$work/matrix.runs" "$plain" kernels=plain objects=one -- "$work/one.toml"
     done
     progress "$most objects on ${#stock_measured[@]} plain kernels"
