@@ -53,7 +53,7 @@ fn two_runs_share_a_store_that_is_cold_and_then_warm() {
 #[test]
 fn kernel_that_is_slow_to_fetch_keeps_no_worker_from_the_others() {
     need!("guests");
-    // A server that takes a request and says nothing.
+    // A server that takes a request and never answers.
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = server.local_addr().unwrap();
     let lab = Lab::with_kernel("");

@@ -95,7 +95,7 @@ impl Jobs {
         self.host.budget_mib
     }
 
-    /// Waits until there is room for a guest; if no other runs, there is. Guests with one processor do not wait for processors; those with
+    /// Waits until there is room for a guest, of which it is known that it is going to be restored, or not; if no other runs, there is. Guests with one processor do not wait for processors; those with
     /// more have as many in all as this machine, so that they do not take each other's time. `None` if the user stops it first.
     pub fn room_for(&self, shape: &GuestShape, is_restored: bool, stop: &dyn Fn() -> bool) -> Option<GuestRoom> {
         let kind = Kind { mib: shape.memory_mib, is_restored };
@@ -137,9 +137,10 @@ impl InUse {
 }
 
 impl RunningGuest for GuestRoom {
-    fn took(&mut self, mib: u64) {
+    fn took(&mut self, mib: u64, was_restored: bool) {
+        let kind = Kind { is_restored: was_restored, ..self.kind };
         let mut in_use = self.host.in_use();
-        let most = in_use.taken.entry(self.kind).or_default();
+        let most = in_use.taken.entry(kind).or_default();
         *most = mib.max(*most);
     }
 }
@@ -186,13 +187,19 @@ mod tests {
         let jobs = Jobs::within(64, || Some(2048));
         let mut guests: Vec<GuestRoom> = std::iter::from_fn(|| room(&jobs, 512)).collect();
         assert_eq!(guests.len(), 3, "nothing is known of them, so that each may take all it has");
-        guests[0].took(60);
-        guests[1].took(100);
+        guests[0].took(60, true);
+        guests[1].took(100, true);
         guests.clear();
         guests.extend(std::iter::from_fn(|| room(&jobs, 512)));
         assert_eq!(guests.len(), 10, "150 MiB each: half more than the largest took");
         assert!(jobs.room_for(&shape(512, 1), false, &|| true).is_none(), "one that boots is of another kind");
-        guests[0].took(4096);
+        guests.pop();
+        guests[0].took(90, false);
+        assert!(
+            jobs.room_for(&shape(512, 1), false, &|| true).is_some(),
+            "one that was booted nevertheless shows what they take"
+        );
+        guests[0].took(4096, true);
         guests.clear();
         assert_eq!(std::iter::from_fn(|| room(&jobs, 512)).take(4).count(), 4, "given back at once");
         guests.extend(std::iter::from_fn(|| room(&jobs, 512)));

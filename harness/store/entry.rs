@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -17,6 +16,7 @@ use super::error::{IoContext, StoreError};
 use super::file_lock::Locks;
 use super::image::{Image, ImageError, unified};
 use super::kmod::{self, ModuleTree};
+use super::verified::Verified;
 use super::{StoredKernel, module_files, modules};
 use crate::checksum;
 use crate::record::KernelIdentity;
@@ -24,9 +24,6 @@ use crate::timestamp;
 
 /// The file that describes an entry.
 const DESCRIPTION: &str = "entry.json";
-
-/// Remembers which files were compared with their checksums.
-const VERIFIED: &str = "verified.json";
 
 /// Raised when what corematrix makes of an image changes, so that old entries are made again.
 const FORMAT: u32 = 1;
@@ -209,16 +206,14 @@ impl Entry {
             return None;
         }
         if thorough {
-            let touched = entry.touched(folder);
-            let known = fs::read(folder.join(VERIFIED)).ok().and_then(|json| serde_json::from_slice(&json).ok());
-            if touched.is_none() || known != touched {
+            let files = Verified::now(folder, entry.files.keys());
+            if !files.as_ref().is_some_and(|files| files.is_remembered(folder)) {
                 let equal =
                     |path: &Path, mark: &Mark| checksum::of_file(path).is_ok_and(|sha256| sha256 == mark.sha256);
                 if !all(&equal) {
                     return None;
                 }
-                // Not being able to remember costs time and nothing else.
-                let _ = serde_json::to_vec(&touched).map(|json| fs::write(folder.join(VERIFIED), json));
+                files.iter().for_each(|files| files.remember(folder));
             }
         }
         Some(entry)
@@ -236,15 +231,6 @@ impl Entry {
     pub fn name_in(&self, folder: &str) -> Option<String> {
         let (rest, _key) = folder.rsplit_once('-')?;
         Some(rest.strip_suffix(&self.identity.release)?.strip_suffix('-')?.to_owned())
-    }
-
-    /// When each file was last touched, by the clock of the file system, and which file it is.
-    fn touched(&self, folder: &Path) -> Option<BTreeMap<String, (u64, i64, i64)>> {
-        let touched = |name: &String| {
-            let found = fs::metadata(folder.join(name)).ok()?;
-            Some((name.clone(), (found.ino(), found.ctime(), found.ctime_nsec())))
-        };
-        self.files.keys().map(touched).collect()
     }
 
     /// The kernel as callers see it.

@@ -42,6 +42,7 @@ mod programs;
 pub(crate) mod proof_of_boot;
 mod snapshots;
 mod sparse;
+mod verified;
 pub(crate) mod version;
 
 use std::collections::HashSet;

@@ -1,8 +1,7 @@
 //! [`Snapshot`]: a guest that has said hello, kept to be started again in a moment.
 //!
-//! A snapshot is immutable: it appears under a name that was never used before, by one rename, and only ever disappears. Who uses
-//! it holds a shared lock on its description; who wants to remove it needs that lock alone. The files mean nothing to the store:
-//! what they are, and with what they may be used, is up to the machine.
+//! A snapshot is immutable: it appears by one rename, under a name that was never used before, and only ever disappears. Who uses it
+//! holds a shared lock on its description; who wants to remove it needs that lock alone. Only the machine knows what its files mean.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -20,6 +19,7 @@ use super::entry::Staging;
 use super::error::{IoContext, StoreError};
 use super::file_lock::take_for_a_moment;
 use super::sparse::Seal;
+use super::verified::Verified;
 use crate::checksum;
 use crate::file_name::file_name;
 
@@ -183,13 +183,19 @@ impl Snapshot {
 
     /// How its files are damaged, as a lowercase fragment.
     fn damage(&self) -> Option<String> {
+        let files = Verified::now(&self.folder, self.described.files.keys());
+        if files.as_ref().is_some_and(|files| files.is_remembered(&self.folder)) {
+            return None;
+        }
         let damaged = |(name, seal): (&String, &Seal)| match Seal::of(&self.folder.join(name)) {
             Err(error) => Some(format!("its file `{name}` cannot be read: {error}")),
             Ok(found) if found.bytes != seal.bytes => Some(format!("its file `{name}` has another length")),
             Ok(found) if found != *seal => Some(format!("its file `{name}` is damaged")),
             Ok(_) => None,
         };
-        self.described.files.iter().find_map(damaged)
+        let damage = self.described.files.iter().find_map(damaged);
+        files.filter(|_| damage.is_none()).iter().for_each(|files| files.remember(&self.folder));
+        damage
     }
 }
 

@@ -384,7 +384,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         if let (Some(room), Some(mib)) = (&mut self.room, private_mib(&self.child)) {
-            room.took(mib);
+            room.took(mib, self.woken.is_some());
         }
         // Before the room is given back.
         self.child.end(Duration::ZERO);

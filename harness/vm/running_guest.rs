@@ -4,8 +4,8 @@ use crate::process::ChildGroup;
 
 /// What stands for a guest as long as it runs.
 pub trait RunningGuest: std::fmt::Debug + Send {
-    /// The guest is about to end, and took so many MiB that it shares with nothing else.
-    fn took(&mut self, mib: u64);
+    /// The guest, which was restored or booted, is about to end, and took so many MiB that it shares with nothing else.
+    fn took(&mut self, mib: u64, was_restored: bool);
 }
 
 /// MiB that a QEMU shares with nothing else; `None` if it has ended.

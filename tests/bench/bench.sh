@@ -65,13 +65,16 @@ suite() {
 # The first COUNT tools: objects COUNT; sets `objects` to the suite.
 objects() { objects=$work/$1.toml; suite "$objects" "${tools[@]:0:$1}"; }
 
-# run FILE MANIFEST LABELS... -- ARGUMENTS...: measures a run. A program that fails on a kernel is a result.
+# run FILE MANIFEST LABELS... -- ARGUMENTS...: measures a run; without FILE nothing looks at it while it runs, which takes a core now and
+# then. A program that fails on a kernel is a result.
 run() {
     local file=$1 manifest=$2 labels=() code=0
     shift 2
     while [ "$1" != -- ]; do labels+=("$1"); shift; done
     shift
-    "$python" "$here/measure.py" "$file" "${labels[@]}" -- "$corematrix" --manifest "$manifest" run "$@" --out "$work/report" \
+    local measured=()
+    [ -z "$file" ] || measured=("$python" "$here/measure.py" "$file" "${labels[@]}" --)
+    "${measured[@]}" "$corematrix" --manifest "$manifest" run "$@" --out "$work/report" \
         > "$work/run.log" 2>&1 || code=$?
     [ "$code" -le 1 ] || { tail -n 30 "$work/run.log" >&2; fail "corematrix ended with $code"; }
 }
@@ -107,11 +110,11 @@ part_warm() {
     for round in $(seq "$rounds"); do
         progress "warm $round of $rounds"
         # One at a time: this is about one guest, not about the machine's load.
-        run "$work/warm.runs" "$manifest" -- tests/fixtures/faults/five.bpf.o "${all[@]}" --jobs 1
+        run "" "$manifest" -- tests/fixtures/faults/five.bpf.o "${all[@]}" --jobs 1
         cp "$work/report/report.json" "$work/warm-$round.json"
     done
     progress "cold"
-    run "$work/warm.runs" "$manifest" -- tests/fixtures/faults/five.bpf.o "${all[@]}" --jobs 1 --cold
+    run "" "$manifest" -- tests/fixtures/faults/five.bpf.o "${all[@]}" --jobs 1 --cold
     cp "$work/report/report.json" "$work/cold.json"
     "$corematrix" --manifest "$manifest" store list | awk '$1 == "snapshot"' > "$work/snapshots"
     part warm "$work"/warm-*.json "$work/cold.json" "$work/snapshots"
