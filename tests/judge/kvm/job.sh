@@ -100,9 +100,11 @@ part_doctor() {
 }
 
 part_damaged() {
-    local state
-    state=$(snapshots "$first" | head -n 1)/state
-    python3 -c 'import sys; f = open(sys.argv[1], "r+b"); f.seek(100000); f.write(b"\xff" * 64)' "$state"
+    local snapshot
+    # Those of other parts, too, such as of guests with modules.
+    for snapshot in $(snapshots "$first"); do
+        python3 -c 'import sys; f = open(sys.argv[1], "r+b"); f.seek(100000); f.write(b"\xff" * 64)' "$snapshot/state"
+    done
     matrix damaged --accel kvm "--kernel=$first"
     ends 1
     says 'the snapshot was removed: its file `state` is damaged'
