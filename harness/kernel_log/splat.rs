@@ -50,6 +50,9 @@ const LOCKING: [&str; 9] = [
     "held lock freed",
 ];
 
+/// What a kernel logs once, about itself, some time after its start, and so in the midst of anything.
+const LATE: [&str; 3] = ["tsc: ", "clocksource: Switched", "random: "];
+
 /// What a line says; `in_block` is behind `cut here`.
 fn kind_of(line: &str, in_block: bool) -> Option<WarningKind> {
     let (_, kind) = MARKS.into_iter().find(|(mark, _)| line.starts_with(mark))?;
@@ -174,7 +177,8 @@ pub(super) fn splats(lines: &str) -> Vec<Splat<'_>> {
             continue;
         }
         splat.push(line);
-        if kind.is_none() && splat.kind.is_none() && splat.cut && !line.trim().is_empty() {
+        let is_late = LATE.iter().any(|start| line.starts_with(start));
+        if kind.is_none() && splat.kind.is_none() && splat.cut && !line.trim().is_empty() && !is_late {
             splat.message = splat.message.or(Some(line));
         }
         splat.take_mark(line, kind);

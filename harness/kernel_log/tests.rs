@@ -183,3 +183,14 @@ fn the_same_complaint_of_another_release_is_the_same() {
     assert!(read(WARN)[0].is_like(&read(&other)[0]));
     assert!(!read(WARN)[0].is_like(&read(NEW_WARN)[0]));
 }
+
+#[test]
+fn line_that_comes_by_chance_is_not_what_a_warning_says() {
+    let beside = "tsc: Refined TSC clocksource calibration: 2596.144 MHz\n";
+    for warning in [WARN, NEW_WARN] {
+        let (cut, rest) = warning.split_once('\n').expect("has lines");
+        let (alone, mixed) = (splats(warning), format!("{cut}\n{beside}{rest}"));
+        let mixed = splats(&mixed);
+        assert_eq!((mixed.len(), mixed[0].headline()), (1, alone[0].headline()));
+    }
+}
