@@ -51,7 +51,7 @@ const LOCKING: [&str; 9] = [
 ];
 
 /// What a kernel logs once, about itself, some time after its start, and so in the midst of anything.
-const LATE: [&str; 3] = ["tsc: ", "clocksource: Switched", "random: "];
+const LATE: [&str; 3] = ["tsc: ", "clocksource: ", "random: "];
 
 /// What a line says; `in_block` is behind `cut here`.
 fn kind_of(line: &str, in_block: bool) -> Option<WarningKind> {

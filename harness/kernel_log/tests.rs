@@ -186,7 +186,9 @@ fn the_same_complaint_of_another_release_is_the_same() {
 
 #[test]
 fn line_that_comes_by_chance_is_not_what_a_warning_says() {
-    let beside = "tsc: Refined TSC clocksource calibration: 2596.144 MHz\n";
+    let beside = "tsc: Refined TSC clocksource calibration: 2596.144 MHz\n\
+        clocksource: tsc: mask: 0xffffffffffffffff max_cycles: 0x256c0161b7a, max_idle_ns: 440795284980 ns\n\
+        clocksource: Switched to clocksource tsc\n";
     for warning in [WARN, NEW_WARN] {
         let (cut, rest) = warning.split_once('\n').expect("has lines");
         let (alone, mixed) = (splats(warning), format!("{cut}\n{beside}{rest}"));
