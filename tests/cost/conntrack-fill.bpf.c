@@ -1,33 +1,20 @@
 // Fills the table of nf_conntrack, whose limit the suite sets to one connection; from 6.0 on.
-#include "../../programs/story.h"
+#include "../causes/conntrack.h"
 #include <linux/pkt_cls.h>
 
 #define IPS_SEEN_REPLY (1 << 1)
 #define IPS_ASSURED (1 << 2)
-
-struct nf_conn {
-	unsigned long status;
-} CORE;
 
 /* One that is not in the table yet. */
 struct nf_conn___init {
 	struct nf_conn ct;
 } CORE;
 
-struct bpf_ct_opts {
-	int netns_id;
-	int error;
-	__u8 l4proto;
-	__u8 dir;
-	__u8 reserved[2];
-};
-
 extern struct nf_conn___init *bpf_skb_ct_alloc(struct __sk_buff *skb, struct bpf_sock_tuple *tuple, __u32 tuple__sz,
 					       struct bpf_ct_opts *opts, __u32 opts__sz) __ksym;
 extern void bpf_ct_set_timeout(struct nf_conn___init *connection, __u32 timeout) __ksym;
 extern int bpf_ct_set_status(const struct nf_conn___init *connection, __u32 status) __ksym;
 extern struct nf_conn *bpf_ct_insert_entry(struct nf_conn___init *connection) __ksym;
-extern void bpf_ct_release(struct nf_conn *connection) __ksym;
 
 static __always_inline bool add(struct __sk_buff *skb, __u16 port)
 {
