@@ -113,7 +113,7 @@ machine-judge: build programs
 
 # Seven minutes on 2 cores, and the build.
 isolation-judge: setup programs
-	COREMATRIX_NO_SKIP=1 COREMATRIX_ISOLATION_KERNELS=default $(CARGO) test --profile checked --locked --test isolation -- both_orders
+	COREMATRIX_NO_SKIP=1 COREMATRIX_ISOLATION_KERNELS=default $(CARGO) test --profile checked --locked --test isolation -- --nocapture both_orders
 
 # As root, with mmdebstrap. Five minutes on 2 cores, and two more the first time.
 kvm-judge: build programs

@@ -8,6 +8,8 @@
 mod independent;
 #[path = "common/need.rs"]
 mod need;
+#[path = "common/shipped_tools.rs"]
+mod shipped_tools;
 #[path = "coverage/tracefile.rs"]
 mod tracefile;
 
@@ -15,33 +17,19 @@ use std::path::Path;
 use std::process::Command;
 
 use corematrix::coverage::{Analysis, ProofLevel, proven, sides};
-use corematrix::matrix::Places;
 use corematrix::object::find_objects;
 use corematrix::record::GuardKind;
 use corematrix::record::RunRecord;
 use corematrix::report::coverage::lcov;
 use corematrix::report::coverage::source::{LineState, executed, state};
-use corematrix::source::LockFile;
-use corematrix::store::Store;
 use independent::Count;
 use tracefile::Tracefile;
 
 use need::need;
 
 const KERNELS: [&str; 2] = ["5.10", "6.12"];
-/// Tools of Debian's `libbpf-tools`.
-const TOOLS: [&str; 10] = [
-    "execsnoop",
-    "opensnoop",
-    "biosnoop",
-    "biolatency",
-    "tcpconnect",
-    "tcplife",
-    "runqlat",
-    "filetop",
-    "vfsstat",
-    "mountsnoop",
-];
+/// How many of the shipped tools.
+const TOOLS: usize = 10;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -53,20 +41,12 @@ fn corematrix(args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The files of the tools.
-fn tools() -> Vec<std::path::PathBuf> {
-    let store = Store::open(&Places::from_environment(None).unwrap().store).unwrap();
-    let lock = LockFile::open(&root().join("kernels.lock")).unwrap();
-    let package = store.debian_package("libbpf-tools", &["bookworm".to_owned()], &lock, false, &|_| {}).unwrap();
-    TOOLS.iter().map(|tool| package.join("usr/sbin").join(tool)).collect()
-}
-
 /// Of the objects of the stories and of the ten that no one here wrote: each relocation that asks for existence is one guard, and each
 /// weak extern is at least one. What there is comes out of the raw sections, by other code than the tool's.
 #[test]
 fn every_guard_is_counted() {
     need!("guests", "programs");
-    let mut inputs = tools();
+    let mut inputs = shipped_tools::files(TOOLS);
     inputs.push(root().join("target/programs"));
     let objects = find_objects(&inputs).unwrap().objects;
     assert!(objects.len() > 40);
@@ -95,7 +75,7 @@ fn tracefiles_of_all_levels_say_what_the_record_says() {
     need!("guests", "programs");
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().display().to_string();
-    let tools = tools();
+    let tools = shipped_tools::files(TOOLS);
     let mut args = vec!["run", "target/programs/inode-ctime.bpf.o", "target/programs/task-state.bpf.o"];
     // Some guards of these stand in headers that both share, some are inlined several times.
     args.extend([&tools[2], &tools[3]].map(|tool| tool.to_str().unwrap()));

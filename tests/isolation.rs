@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/shipped_tools.rs"]
+mod shipped_tools;
 
 use std::fs;
 use std::path::Path;
@@ -11,8 +13,6 @@ use common::{Lab, need, object, programs, verdicts};
 use corematrix::matrix::Places;
 use corematrix::object::{BpfObject, find_objects};
 use corematrix::record::{RunRecord, Verdict};
-use corematrix::source::LockFile;
-use corematrix::store::Store;
 
 use Verdict::{AttachTargetMissing, KernelCrashed, Loaded, RelocationFailed};
 
@@ -29,49 +29,6 @@ const OBJECTS: [&str; 11] = [
     "objects/externs",
     "objects/guards",
     "objects/plain",
-];
-/// Tools of Debian's `libbpf-tools`; each embeds one object.
-const TOOLS: [&str; 40] = [
-    "execsnoop",
-    "opensnoop",
-    "biosnoop",
-    "biolatency",
-    "tcpconnect",
-    "tcplife",
-    "runqlat",
-    "filetop",
-    "vfsstat",
-    "mountsnoop",
-    "biotop",
-    "biostacks",
-    "cachestat",
-    "capable",
-    "cpudist",
-    "exitsnoop",
-    "filelife",
-    "fsdist",
-    "klockstat",
-    "ksnoop",
-    "offcputime",
-    "readahead",
-    "runqslower",
-    "sigsnoop",
-    "statsnoop",
-    "tcpconnlat",
-    "tcprtt",
-    "tcpstates",
-    "tcptracer",
-    "wakeuptime",
-    "bindsnoop",
-    "biopattern",
-    "bitesize",
-    "drsnoop",
-    "fsslower",
-    "funclatency",
-    "gethostlatency",
-    "hardirqs",
-    "llcstat",
-    "oomkill",
 ];
 /// Kernels of the project, for what takes too long on all of them: their names, or `default`.
 const KERNELS: &str = "COREMATRIX_ISOLATION_KERNELS";
@@ -120,10 +77,7 @@ fn lab_of_the_project(profiles: &str) -> Lab {
 
 /// The objects of `programs/`, and those that the tools embed, as files.
 fn programs_and_shipped(lab: &Lab) -> Vec<String> {
-    let store = Store::open(&Places::from_environment(None).unwrap().store).unwrap();
-    let lock = LockFile::open(&root().join("kernels.lock")).unwrap();
-    let package = store.debian_package("libbpf-tools", &["bookworm".to_owned()], &lock, false, &|_| {}).unwrap();
-    let mut inputs: Vec<_> = TOOLS.iter().map(|tool| package.join("usr/sbin").join(tool)).collect();
+    let mut inputs = shipped_tools::files(40);
     inputs.push(root().join("target/programs"));
     let objects = find_objects(&inputs).unwrap().objects;
     let folder = lab.path("everything");
@@ -205,7 +159,10 @@ fn records_of_programs_and_shipped_tools_are_the_same_in_both_orders() {
         .collect();
     let objects = programs_and_shipped(&lab);
     assert!(objects.len() > 80, "{} objects", objects.len());
-    let run = |isolation: &str, objects: &[String]| run_with(&lab, isolation, objects, &selected);
+    let run = |isolation: &str, objects: &[String]| {
+        eprintln!("{} objects, --isolation {isolation}", objects.len());
+        run_with(&lab, isolation, objects, &selected)
+    };
     let cell = run("cell", &objects);
     let shared = run("shared", &objects);
     let others = run("shared", &in_other_order(&lab, &objects));

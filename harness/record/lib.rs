@@ -65,10 +65,11 @@ mod statistics;
 mod upgrade;
 mod verdict;
 
-use address::without_addresses;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+use address::without_addresses;
 
 pub use alternatives::{Alternative, AlternativeKind, AlternativesRecord, OptionalRecord};
 pub use attach::{AttachOutcome, AttachRecord};

@@ -95,7 +95,7 @@ impl Jobs {
         self.host.budget_mib
     }
 
-    /// Waits until there is room for a guest, of which it is known that it is going to be restored, or not; if no other runs, there is. Guests with one processor do not wait for processors; those with
+    /// Waits until there is room for a guest; if no other runs, there is. `is_restored` says whether it is certain that it starts from a snapshot. Guests with one processor do not wait for processors; those with
     /// more have as many in all as this machine, so that they do not take each other's time. `None` if the user stops it first.
     pub fn room_for(&self, shape: &GuestShape, is_restored: bool, stop: &dyn Fn() -> bool) -> Option<GuestRoom> {
         let kind = Kind { mib: shape.memory_mib, is_restored };
