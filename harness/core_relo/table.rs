@@ -245,12 +245,12 @@ impl TypeTable {
         Some(found.extra.chunks_exact(size).any(|value| is_it(value) == Some(true)))
     }
 
-    /// Ids of this table's own types with this name, flavours on either side ignored, lowest first.
     /// Whether any type or function has this name.
     pub fn has_name(&self, essential: &[u8]) -> bool {
         self.named(essential).next().is_some()
     }
 
+    /// Ids of this table's own types with this name, flavours on either side ignored, lowest first.
     pub(super) fn named<'a, 'n>(
         &'a self,
         essential: &'n [u8],

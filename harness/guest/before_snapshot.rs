@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use libbpf_sys as sys;
 
@@ -16,8 +18,16 @@ const MARGIN: usize = 128 << 20;
 /// Blocks of this order are whole stretches of memory; the fragments below are what was in use and given back.
 const LARGE_ORDER: usize = 9;
 const PAGE: usize = 4096;
+/// Which clock the kernel counts time by.
+const CLOCK: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+/// The clock of a kernel that still measures the rate of its TSC.
+const EARLY: &str = "tsc-early";
+/// How long the kernel may take for that: it gives itself a second, and tries again if it was disturbed.
+const MEASURING: Duration = Duration::from_secs(4);
+/// How often the clock is looked at.
+const LOOK: Duration = Duration::from_millis(20);
 
-/// Parses the kernel's BTF, has the kernel do so, too, and overwrites freed memory with zeroes, so that a snapshot need not hold it.
+/// Parses the kernel's BTF, has the kernel do so, too, waits for its clock, and overwrites freed memory with zeroes, so that a snapshot need not hold it.
 pub fn prepare(parse_btf: bool) {
     if parse_btf {
         kernel_btf::parse_once();
@@ -28,9 +38,19 @@ pub fn prepare(parse_btf: bool) {
         load_once();
         0
     });
+    await_clock();
     // Page cache of files that are in memory anyway; failing to drop it costs room and nothing else.
     let _ = fs::write("/proc/sys/vm/drop_caches", "3");
     zero_free_memory();
+}
+
+/// Waits until the kernel knows the rate of its clock: else each restored guest would measure it, and log it, while an object is judged.
+fn await_clock() {
+    let begin = Instant::now();
+    let is_early = || fs::read_to_string(CLOCK).is_ok_and(|name| name.trim_end() == EARLY);
+    while is_early() && begin.elapsed() < MEASURING {
+        thread::sleep(LOOK);
+    }
 }
 
 /// Loads a program and lets it go. With the first one a kernel reads its own types, and keeps what it has read.

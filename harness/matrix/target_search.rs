@@ -1,44 +1,54 @@
 //! [`TargetSearch`]: which kernel of the store has an attach target, in its own types or in those of a module.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
-
-use twox_hash::XxHash3_64;
+use std::fs;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::btf::{Hit, Query};
-use crate::object::btf::{Btf, strings_of};
-use crate::store::{Store, StoredKernel};
+use crate::core_relo::{Kind, TypeTable};
+use crate::object::btf::Btf;
+use crate::store::{ModuleIndex, Store, StoredKernel};
 
-/// Looks names up in all types of a store, each once: reading them takes its time.
+/// Looks names up in all types of a store, each once.
 pub struct TargetSearch<'a> {
     store: &'a Store,
     kernels: OnceLock<Vec<SearchedKernel>>,
     known: Mutex<HashMap<String, Option<String>>>,
 }
 
-/// A kernel of the store.
+/// A kernel of the store. Most names that are looked for are in none, which its indexes show without any parsing.
 struct SearchedKernel {
     name: String,
     stored: StoredKernel,
-    /// Checksums of all strings in its BTF and in that of its modules, sorted: most names that are looked for are in none, and parsing BTF
-    /// to find that out takes far longer.
-    strings: Vec<u64>,
+    types: Arc<TypeTable>,
+    modules: ModuleIndex,
 }
 
 impl SearchedKernel {
     /// `None` if the kernel has no BTF.
-    fn read((name, stored): (String, StoredKernel)) -> Option<SearchedKernel> {
-        let btf = std::fs::read(stored.btf.as_ref()?).ok()?;
-        let modules = stored.module_types().unwrap_or_default();
-        let all = [&btf].into_iter().chain(modules.iter().map(|(_, raw)| raw));
-        let mut strings: Vec<u64> = all.flat_map(|raw| strings_of(raw)).map(XxHash3_64::oneshot).collect();
-        strings.sort_unstable();
-        strings.dedup();
-        Some(SearchedKernel { name, stored, strings })
+    fn open((name, stored): (String, StoredKernel), store: &Store) -> Option<SearchedKernel> {
+        let types = store.type_table(stored.btf.as_ref()?).ok()?;
+        let modules = stored.module_index();
+        Some(SearchedKernel { name, stored, types, modules })
     }
 
-    fn may_have(&self, name: &str) -> bool {
-        self.strings.binary_search(&XxHash3_64::oneshot(name.as_bytes())).is_ok()
+    /// Where it has a function or tracepoint of this name, in words.
+    fn place_of(&self, name: &str) -> Option<String> {
+        let kernel = &self.name;
+        let is_tracepoint = name.starts_with("btf_trace_");
+        let is_own = |kind| self.types.exactly(name, kind).is_some();
+        if is_own(Kind::Function) || is_tracepoint && is_own(Kind::Typedef) {
+            return Some(format!("{kernel} has `{name}`"));
+        }
+        if self.modules.modules_with(name).is_empty() {
+            return None;
+        }
+        let own = Btf::parse(&fs::read(self.stored.btf.as_ref()?).ok()?).ok()?;
+        let modules = self.stored.module_types().unwrap_or_default();
+        let fits = |hit: &Hit| hit.kind == "function" || is_tracepoint && hit.kind == "typedef";
+        let hits = Query::parse(name).ok()?.hits_in_modules(&own, &modules);
+        let module = hits.into_iter().filter(fits).find_map(|hit| hit.module)?;
+        Some(format!("on {kernel}, `{name}` is in kernel module {module}"))
     }
 }
 
@@ -54,28 +64,12 @@ impl<'a> TargetSearch<'a> {
         if let Some(known) = known().get(name) {
             return known.clone();
         }
-        let found = self.look_up(name);
+        let open = || {
+            let kernels = self.store.kernels().into_iter();
+            kernels.filter_map(|kernel| SearchedKernel::open(kernel, self.store)).collect()
+        };
+        let found = self.kernels.get_or_init(open).iter().find_map(|kernel| kernel.place_of(name));
         known().insert(name.to_owned(), found.clone());
         found
-    }
-
-    fn look_up(&self, name: &str) -> Option<String> {
-        let query = Query::parse(name).ok()?;
-        // A tracepoint is a typedef.
-        let fits = |hit: &Hit| hit.kind == "function" || (hit.kind == "typedef" && name.starts_with("btf_trace_"));
-        let kernels =
-            self.kernels.get_or_init(|| self.store.kernels().into_iter().filter_map(SearchedKernel::read).collect());
-        kernels.iter().filter(|kernel| kernel.may_have(name)).find_map(
-            |SearchedKernel { name: kernel, stored, .. }| {
-                let btf = Btf::parse(&std::fs::read(stored.btf.as_ref()?).ok()?).ok()?;
-                if query.hits(&btf, 0).iter().any(fits) {
-                    return Some(format!("{kernel} has `{name}`"));
-                }
-                let modules = stored.module_types().unwrap_or_default();
-                let module =
-                    query.hits_in_modules(&btf, &modules).into_iter().filter(fits).find_map(|hit| hit.module)?;
-                Some(format!("on {kernel}, `{name}` is in kernel module {module}"))
-            },
-        )
     }
 }

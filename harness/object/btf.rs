@@ -20,7 +20,6 @@ pub(crate) use format::{extra_bytes as record_extra, parts as btf_parts};
 pub use lookup::{MemberPlace, Want, essential_name};
 pub use modules::ModuleNames;
 use similar_names::SimilarNames;
-pub use split::strings_of;
 
 /// Longest string that is given out: a file name may take `PATH_MAX`, and nothing is longer.
 const MAX_STRING: usize = 4096;

@@ -145,12 +145,15 @@ pub fn run(run: &RunContext<'_>, events: &Sender<Event>) -> Result<(), RunError>
         });
     });
     pool.install(|| feature_probe::after_run(run, &common.wanted, events));
+    let has_more_cells = common.cells.has_grown();
     // It keeps snapshots from being removed.
     drop(common);
     if !run.cold {
         // Those of this run were in use until now. Failing to make room is no failure of the run.
         let _ = run.store.shrink_snapshots(run.snapshot_budget);
-        let _ = run.store.shrink_cells(CELLS_BUDGET);
+        if has_more_cells {
+            let _ = run.store.shrink_cells(CELLS_BUDGET);
+        }
     }
     Ok(())
 }

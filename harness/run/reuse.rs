@@ -5,6 +5,7 @@
 //! was tried twice.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::cell_key::{CellInputs, GuestInputs, ObjectInputs, RunInputs};
 use super::kernel::KernelContext;
@@ -14,7 +15,7 @@ use crate::checksum;
 use crate::event::{CellOutcome, Event};
 use crate::plan::{PlannedObject, Room};
 use crate::record::{Cause, CellRecord, Need, PrivilegesRecord, ProgramRecord, Verdict};
-use crate::store::KeptCell;
+use crate::store::{Kept, KeptCell};
 use crate::timestamp;
 use crate::vm::{self, GuestShape};
 
@@ -27,17 +28,24 @@ pub(super) struct KnownCells {
     objects: Vec<OnceLock<Option<String>>>,
     /// What the store knew when the run began: what it learns meanwhile may come too late for a verdict.
     knowledge: String,
+    /// Whether the store has got more of them.
+    has_grown: AtomicBool,
 }
 
 impl KnownCells {
     pub(super) fn of(run: &RunContext<'_>) -> KnownCells {
         let objects = run.plan.objects.iter().map(|_| OnceLock::new()).collect();
-        KnownCells { objects, knowledge: run.store.knowledge() }
+        KnownCells { objects, knowledge: run.store.knowledge(), has_grown: AtomicBool::new(false) }
+    }
+
+    /// Whether the store has got more of them since the run began.
+    pub(super) fn has_grown(&self) -> bool {
+        self.has_grown.load(Ordering::Relaxed)
     }
 
     /// Those of a run that keeps none.
     pub(super) fn none() -> KnownCells {
-        KnownCells { objects: Vec::new(), knowledge: String::new() }
+        KnownCells { objects: Vec::new(), knowledge: String::new(), has_grown: AtomicBool::new(false) }
     }
 
     fn object(&self, run: &RunContext<'_>, object: usize) -> Option<&str> {
@@ -155,7 +163,9 @@ impl KernelContext<'_> {
         let Some(logs) = programs.iter().map(read).collect::<Option<Vec<_>>>() else { return };
         let knowledge = self.common.cells.knowledge.clone();
         let kept = KeptCell { observed: timestamp::now(), knowledge, record, logs };
-        let _ = self.run.store.keep_cell(&key, &kept);
+        if let Ok(Kept::Anew) = self.run.store.keep_cell(&key, &kept) {
+            self.common.cells.has_grown.store(true, Ordering::Relaxed);
+        }
     }
 }
 

@@ -43,6 +43,17 @@ pub struct KeptCell {
     pub logs: Vec<Option<String>>,
 }
 
+/// What became of what was to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// There was nothing under its key.
+    Anew,
+    /// It took the place of what was there.
+    Again,
+    /// It is too large, or its key is none.
+    Not,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Keyed<T> {
     format: u32,
@@ -67,23 +78,24 @@ impl Store {
         Some(cell)
     }
 
-    /// Keeps what a run observed. Returns whether it did: what is too large is not kept.
+    /// Keeps what a run observed. What is too large is not kept.
     ///
     /// # Errors
     /// Those of writing the file; an older one is untouched.
-    pub fn keep_cell(&self, key: &str, cell: &KeptCell) -> io::Result<bool> {
-        let Some(path) = self.cell_file(key) else { return Ok(false) };
+    pub fn keep_cell(&self, key: &str, cell: &KeptCell) -> io::Result<Kept> {
+        let Some(path) = self.cell_file(key) else { return Ok(Kept::Not) };
         let json = serde_json::to_vec(&Keyed { format: FORMAT, key: key.to_owned(), cell })?;
         if json.len() as u64 > MOST_BYTES {
-            return Ok(false);
+            return Ok(Kept::Not);
         }
         let packed = zstd::encode_all(&*json, LEVEL)?;
         fs::create_dir_all(self.root.join(FOLDER))?;
+        let kept = if path.exists() { Kept::Again } else { Kept::Anew };
         let written = whole_file::replace(&path, |out| {
             out.write_all(checksum::of_bytes(&packed).as_bytes())?;
             out.write_all(&packed)
         });
-        written.map(|()| true).map_err(|error| error.source)
+        written.map(|()| kept).map_err(|error| error.source)
     }
 
     /// Removes what was least recently used until no more than `budget` bytes are left.
@@ -176,13 +188,14 @@ mod tests {
     fn what_is_kept_comes_back() {
         let (_folder, store) = store();
         assert_eq!(store.kept_cell(KEY), None);
-        assert!(store.keep_cell(KEY, &cell()).unwrap());
+        assert_eq!(store.keep_cell(KEY, &cell()).unwrap(), Kept::Anew);
         assert_eq!(store.kept_cell(KEY), Some(cell()));
+        assert_eq!(store.keep_cell(KEY, &cell()).unwrap(), Kept::Again);
         assert_eq!(store.kept_cell(&KEY.replace('0', "1")), None);
         // A key never leaves the directory.
-        assert!(!store.keep_cell("../../etc/passwd", &cell()).unwrap());
+        assert_eq!(store.keep_cell("../../etc/passwd", &cell()).unwrap(), Kept::Not);
         let huge = KeptCell { logs: vec![Some("x".repeat(MOST_BYTES as usize))], ..cell() };
-        assert!(!store.keep_cell(KEY, &huge).unwrap());
+        assert_eq!(store.keep_cell(KEY, &huge).unwrap(), Kept::Not);
         assert_eq!(store.kept_cell(KEY), Some(cell()), "what is too large replaces nothing");
     }
 

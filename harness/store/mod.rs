@@ -55,7 +55,7 @@ use etcetera::BaseStrategy;
 pub use self::contents::{FolderKind, StoredFolder};
 pub use self::error::StoreError;
 pub use self::given_btf::GivenBtf;
-pub use self::kept_cells::{CELLS_BUDGET, KeptCell};
+pub use self::kept_cells::{CELLS_BUDGET, Kept, KeptCell};
 pub use self::module_files::{ModuleFile, ModuleFiles, ResolvedModules};
 pub use self::module_index::ModuleIndex;
 pub use self::module_info::ModuleInfo;

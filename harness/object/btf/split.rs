@@ -6,11 +6,6 @@ use memchr::memmem;
 use super::lookup::Want;
 use super::{Btf, BtfError, extra_bytes, parse_types, parts};
 
-/// The strings of raw BTF, each once or more often; none if it is damaged.
-pub fn strings_of(data: &[u8]) -> impl Iterator<Item = &[u8]> {
-    parts(data).into_iter().flat_map(|(_, strings)| strings.split(|&byte| byte == 0))
-}
-
 impl Btf {
     /// Parses the BTF of a module, whose ids and strings go on where those of `base`, its kernel's, end. The types of both are in
     /// it; the module's own begin with id `base.len()`.
