@@ -49,12 +49,16 @@ fn run(lab: &Lab, isolation: &str, objects: &[String]) -> RunRecord {
 }
 
 fn run_with(lab: &Lab, isolation: &str, objects: &[String], more: &[&str]) -> RunRecord {
-    let folder = lab.path(isolation);
-    let args = ["--accel", "tcg", "--isolation", isolation];
+    let more: Vec<&str> = ["--isolation", isolation].into_iter().chain(more.iter().copied()).collect();
+    run_to(&lab.path(isolation), lab, objects, &more)
+}
+
+fn run_to(folder: &Path, lab: &Lab, objects: &[String], more: &[&str]) -> RunRecord {
+    let args = ["--accel", "tcg"];
     let args: Vec<&str> = objects.iter().map(String::as_str).chain(args).chain(more.iter().copied()).collect();
-    let _ = fs::remove_dir_all(&folder);
+    let _ = fs::remove_dir_all(folder);
     // All kernels take minutes, longer than other tests wait.
-    let ended = lab.command_to(&folder, &args).output().unwrap();
+    let ended = lab.command_to(folder, &args).output().unwrap();
     assert!(ended.status.code().is_some_and(|code| code < 2), "{}", String::from_utf8_lossy(&ended.stderr));
     lab.expect_no_qemu();
     corematrix::record::json::read(&folder.join("report.json")).unwrap()
@@ -124,6 +128,19 @@ fn in_other_order(lab: &Lab, objects: &[String]) -> Vec<String> {
         copy.to_str().unwrap().to_owned()
     };
     objects.iter().map(copy).collect()
+}
+
+/// A guest that is booted for its objects is not put at risk: it loads their programs one by one.
+#[test]
+fn records_are_the_same_whether_programs_are_loaded_at_once_or_one_by_one() {
+    need!("guests");
+    let lab = Lab::with_kernel("");
+    let shipped = shipped_tools::files(12).into_iter().map(|path| path.to_str().unwrap().to_owned());
+    let objects: Vec<String> = paths(&OBJECTS).into_iter().chain(shipped).collect();
+    let at_once = run_to(&lab.path("at-once"), &lab, &objects, &[]);
+    let one_by_one = run_to(&lab.path("one-by-one"), &lab, &objects, &["--cold"]);
+    assert!(guests(&at_once) >= objects.len() && guests(&one_by_one) == 0);
+    expect_same(&at_once, &one_by_one);
 }
 
 #[test]

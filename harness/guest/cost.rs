@@ -91,6 +91,7 @@ fn in_turns(
         loader: None,
         compared: false,
         brief: false,
+        together: false,
         bare: true,
         faults: request.faults,
     };

@@ -1,11 +1,12 @@
 //! [`judge`]: loads one object and finds out about each of its programs on its own.
 //!
-//! libbpf loads an object all or nothing. Here it prepares the object once (kernel BTF, externs, relocations, maps), and then a
-//! forked copy of the process for each program switches all others off and loads: every program meets the kernel alone, with
-//! libbpf's own code, and the kernel's BTF is parsed once. Only where the whole object cannot be prepared is each program
+//! libbpf loads an object all or nothing. Here it prepares the object once (kernel BTF, externs, relocations, maps). If all of it loads
+//! then, that is all ([`load_together`]). Else a forked copy of the process for each program switches all others off and loads: every
+//! program meets the kernel alone, with libbpf's own code, and the kernel's BTF is parsed once. Only where the whole object cannot be prepared is each program
 //! opened and prepared on its own, without maps that cannot be created.
 
 pub(super) mod outcome;
+mod together;
 mod trial;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use corematrix_protocol::attach::{AttachFacts, AttachTry, Reach, Step};
 use corematrix_protocol::libbpf_log;
 use corematrix_protocol::{GuestMessage, MAPS_ALONE, ObjectSetup, ProgramOutcome, Stage};
 use outcome::{not_prepared, of_maps, outcome, without_extern, without_target};
+use together::load_together;
 use trial::{Frames, How, try_program};
 
 /// What the host asks for.
@@ -51,6 +53,8 @@ pub struct Request<'a> {
     pub compared: bool,
     /// Whether only that is wanted which programs load.
     pub brief: bool,
+    /// Whether all programs may be loaded at once first.
+    pub together: bool,
     /// Whether to load without collecting evidence, to measure what that costs.
     pub bare: bool,
     /// What to do wrong.
@@ -118,6 +122,11 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
                 send(&GuestMessage::Transcript { complete: true }, &libbpf_log::pack(&prepared.lines))?;
                 send_instructions(&prepared.open, send)?;
             }
+            let together = load_together(&prepared, request, send)?;
+            if together.is_some() && !log.lines().is_empty() {
+                return send(&GuestMessage::LoggedTogether, &[]);
+            }
+            let mut together = together.unwrap_or_default();
             let apart = need_maps_of_their_own(&prepared.open);
             for program in &request.programs {
                 if program == MAPS_ALONE {
@@ -131,7 +140,7 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
                     None if apart => isolate(program, request, how, frames),
                     None => load_one(&prepared, program, how, frames, request),
                 };
-                try_program(program, request, send, load)?;
+                try_program(program, request, together.remove(program), send, load)?;
                 send_log(log, program, request, send)?;
             }
         }
@@ -154,7 +163,7 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
                 // What the whole object needs fails for every program alike; asking again would give the same answer.
                 let known =
                     (object_wide || program == MAPS_ALONE).then(|| not_prepared(program, &failure, Instant::now()));
-                try_program(program, request, send, |how, frames| match &known {
+                try_program(program, request, None, send, |how, frames| match &known {
                     Some(outcome) => frames.done(outcome.clone(), ""),
                     None => isolate(program, request, how, frames),
                 })?;

@@ -127,6 +127,7 @@ fn serve() -> Result<(), String> {
                     loader,
                     compared,
                     brief,
+                    together,
                 },
                 bytes,
             ) => {
@@ -145,6 +146,7 @@ fn serve() -> Result<(), String> {
                         loader,
                         compared,
                         brief,
+                        together,
                         bare,
                         faults: &faults,
                     },

@@ -93,6 +93,7 @@ fn create(reused: &ReusedMap, request: &Request<'_>, again: &mut dyn FnMut()) ->
         loader: None,
         compared: false,
         brief: false,
+        together: false,
         bare: true,
         faults: request.faults,
     };

@@ -111,6 +111,7 @@ fn load(one: &TargetProgram, request: &Request<'_>, again: &mut dyn FnMut()) -> 
         loader: None,
         compared: false,
         brief: false,
+        together: false,
         bare: true,
         faults: request.faults,
     };

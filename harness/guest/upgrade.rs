@@ -53,6 +53,7 @@ fn create_and_fill(request: &Request<'_>, from: &UpgradeFrom, again: &mut dyn Fn
         loader: None,
         compared: false,
         brief: false,
+        together: false,
         bare: true,
         faults: request.faults,
     };

@@ -35,6 +35,11 @@ pub enum ProtocolError {
 /// What every build's hello has.
 #[derive(Deserialize)]
 struct Greeting {
+    hello: Build,
+}
+
+#[derive(Deserialize)]
+struct Build {
     build: String,
 }
 
@@ -138,7 +143,9 @@ impl FrameReader {
 /// Why a header is no message: the most likely reason first.
 fn not_understood(header: &[u8], error: &serde_json::Error) -> ProtocolError {
     match serde_json::from_slice::<Greeting>(header) {
-        Ok(Greeting { build }) if build != BUILD_ID => ProtocolError::OtherBuild(build.chars().take(80).collect()),
+        Ok(Greeting { hello: Build { build } }) if build != BUILD_ID => {
+            ProtocolError::OtherBuild(build.chars().take(80).collect())
+        }
         _ => ProtocolError::Garbage(error.to_string()),
     }
 }
@@ -161,6 +168,7 @@ mod tests {
             loader: None,
             compared: false,
             brief: false,
+            together: false,
         }
     }
 
@@ -215,7 +223,7 @@ mod tests {
     #[test]
     fn guest_of_another_build_is_named_whatever_its_hello_has() {
         let mut reader = FrameReader::for_host();
-        reader.push(&encode(&serde_json::json!({"type": "hello", "build": "0.0.1-0", "colour": "red"}), &[]).unwrap());
+        reader.push(&encode(&serde_json::json!({"hello": {"build": "0.0.1-0", "colour": "red"}}), &[]).unwrap());
         let error = reader.take_message::<crate::GuestMessage>().unwrap_err();
         assert!(matches!(&error, ProtocolError::OtherBuild(build) if build == "0.0.1-0"));
         assert!(error.to_string().contains(BUILD_ID) && error.to_string().lines().count() == 1, "{error}");

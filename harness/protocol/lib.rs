@@ -44,7 +44,7 @@ pub const MAPS_ALONE: &str = "(maps)";
 
 /// From host to guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum HostMessage {
     /// Judge programs of the object in the blob. Answered by [`GuestMessage::Whole`], then for each program
     /// `ProgramStarted` and `ProgramDone`, then `LoadDone`; or by `OpenFailed` and `LoadDone`.
@@ -69,6 +69,8 @@ pub enum HostMessage {
         compared: bool,
         /// Whether it is wanted only which programs load: no evidence, and no second load for a log.
         brief: bool,
+        /// Whether all programs may be loaded at once first.
+        together: bool,
     },
     /// A snapshot is about to be taken: get ready. Answered by another [`GuestMessage::Hello`].
     Settle,
@@ -103,7 +105,7 @@ pub enum HostMessage {
 
 /// From guest to host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum GuestMessage {
     /// The guest is ready: said when it is up, and when it has settled.
     Hello {
@@ -196,6 +198,10 @@ pub enum GuestMessage {
         /// Bits of `/proc/sys/kernel/tainted` that were set while the object was judged; 0 but in the last of an object.
         tainted: u64,
     },
+    /// All programs are about to be loaded at once; if the guest falls silent now, it is not known which one is to blame.
+    Together,
+    /// The kernel logged something while all programs were loaded at once, so that it is not known of which. Nothing else is said of them.
+    LoggedTogether,
     /// A program is about to be loaded; if the guest falls silent now, it is to blame.
     ProgramStarted {
         /// The program.
@@ -282,6 +288,8 @@ impl GuestMessage {
             GuestMessage::Lines { .. } => "`lines`",
             GuestMessage::Visited { .. } => "`visited`",
             GuestMessage::KernelLog { .. } => "`kernel log`",
+            GuestMessage::Together => "`together`",
+            GuestMessage::LoggedTogether => "`logged together`",
             GuestMessage::ProgramStarted { .. } => "`program started`",
             GuestMessage::ProgramStep { .. } => "`program step`",
             GuestMessage::Attached { .. } => "`attached`",

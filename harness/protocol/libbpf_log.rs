@@ -87,6 +87,13 @@ pub fn verifier_log(lines: &[Line]) -> Option<&str> {
     })
 }
 
+/// The verifier log of the load of a program, if this line is that.
+pub fn verifier_log_of<'l>(line: &'l Line, program: &str) -> Option<&'l str> {
+    let (before, rest) = line.text.split_once(LOG_BEGIN)?;
+    let name = bare(before).strip_prefix("prog '")?.strip_suffix("':")?;
+    (name == program).then(|| rest.rsplit_once(LOG_END).map_or(rest, |(log, _)| log))
+}
+
 /// The map whose creation failed, if that is what a warning says.
 pub fn failed_map(warning: &str) -> Option<&str> {
     let (map, rest) = warning.strip_prefix("map '")?.split_once("': ")?;

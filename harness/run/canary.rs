@@ -42,6 +42,7 @@ pub(super) fn ask(
         loader: None,
         compared: false,
         brief: true,
+        together: false,
     };
     let bytes = object(sound, refused).ok_or("the object cannot be made")?;
     if is_busy {

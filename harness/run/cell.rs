@@ -5,6 +5,7 @@ mod loader;
 mod loss;
 mod outcome;
 mod privileges;
+mod together;
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -25,21 +26,18 @@ use crate::protocol::attach::{AttachFacts, Step};
 use crate::protocol::libbpf_log;
 use crate::protocol::upgrade::UpgradeFacts;
 use crate::protocol::{GuestMessage, HostMessage, LeftOutMap, ObjectSetup, ProgramOutcome};
-use crate::record::Verdict;
-use crate::record::{CostRecord, ExerciseRecord};
-use crate::record::{MachineRecord, ProgramRecord, WholeLoad};
+use crate::record::{CostRecord, ExerciseRecord, MachineRecord, ProgramRecord, Verdict, WholeLoad};
 use crate::vm::GuestLoss;
 
 pub(super) use loader::files as loader_files;
+use together::Together;
 
 /// A guest that QEMU or the host lost is replaced this often in one cell.
 const HARNESS_RETRIES: u32 = 2;
 /// More maps that were left out are not kept.
 const MOST_LEFT_OUT: usize = 1024;
-
 /// What is waited for is bounded, however large maps are.
 const MOST_GIB: u32 = 64;
-
 /// The reason of a program of which a suite says `autoload = false`.
 const LEFT_OUT: &str = "its loader does not load it, according to the suite";
 
@@ -83,6 +81,7 @@ struct Cell<'a> {
     results: Vec<Option<ProgramRecord>>,
     /// What is being done with the program in flight.
     step: Step,
+    together: Together,
     /// What became of the maps of an older build.
     upgrade: Option<Box<UpgradeFacts>>,
     /// How attaching the program in flight went.
@@ -106,6 +105,8 @@ enum Leg {
     },
     /// The cell was judged on trial, and is judged again anyway.
     Abandoned,
+    /// The kernel logged something while all programs were loaded at once.
+    Unattributed,
 }
 
 /// Judges every program of the object; returns whether each passed, or failed for what follows from the object and the kernel's BTF. `Err`
@@ -136,6 +137,7 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         is_in_doubt: false,
         results: vec![None; planned.programs.len()],
         step: Step::Loading,
+        together: Together::First,
         upgrade: None,
         attached: None,
         exercised: None,
@@ -150,6 +152,10 @@ pub(super) fn run(session: &mut Session<'_>, object: usize, planned: &PlannedObj
         }
     }
     let is_certain = !cell.is_in_doubt;
+    // On trial another object may be why.
+    if !is_certain && !session.is_trial() {
+        session.shared.common.failed.note(object);
+    }
     cell.conclude(session, (room.mib, room.note), least, result.is_ok());
     result.map(|()| is_certain)
 }
@@ -178,8 +184,10 @@ impl Cell<'_> {
                 // Another guest decides.
                 _ if session.is_trial() => return Ok(()),
                 Leg::Abandoned => {}
+                leg if self.together == Together::Now => self.after_together(session, leg)?,
                 Leg::Lost { in_flight, loss } => self.after_loss(session, in_flight, loss)?,
                 Leg::Endless { in_flight, excess } => self.after_excess(session, in_flight, excess),
+                Leg::Unattributed => {}
             }
         }
         Ok(())
@@ -222,6 +230,7 @@ impl Cell<'_> {
             loader: loader::path(self.planned),
             compared,
             brief: false,
+            together: self.asks_for_all_at_once(session),
         };
         let mut in_flight = None;
         let mut limit = prepare_limit;
@@ -296,7 +305,10 @@ impl Cell<'_> {
                     self.kernel_log.taint(tainted);
                     missing.iter().for_each(|why| self.kernel_log.note_missing(why));
                 }
+                GuestMessage::Together if self.together == Together::First => self.together = Together::Now,
+                GuestMessage::LoggedTogether if self.together == Together::Now => return Ok(Leg::Unattributed),
                 GuestMessage::ProgramStarted { program } => {
+                    self.together = Together::Never;
                     in_flight = self.index_of(&program);
                     self.refused = None;
                     (self.attached, self.exercised, self.cost) = (None, None, None);
@@ -343,7 +355,9 @@ impl Cell<'_> {
                     self.close_all_unjudged(session, &judge::out_of_memory(reason));
                 }
                 GuestMessage::Failed { reason } => self.close_all(session, Verdict::HarnessError, &reason),
-                GuestMessage::Hello { .. }
+                GuestMessage::Together
+                | GuestMessage::LoggedTogether
+                | GuestMessage::Hello { .. }
                 | GuestMessage::Woken { .. }
                 | GuestMessage::Facts(_)
                 | GuestMessage::State(_)

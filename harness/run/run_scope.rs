@@ -34,8 +34,8 @@ impl RunScope {
     }
 }
 
-/// Which objects failed on some kernel for what does not follow from BTF: on another one they are likely to, too. This decides where an
-/// object is judged, not how.
+/// Which objects failed on some kernel for what does not follow from BTF: on another one they are likely to, too. This decides where and in
+/// what steps an object is judged, and nothing of its verdict.
 pub(super) struct FailedObjects(Vec<AtomicBool>);
 
 impl FailedObjects {

@@ -140,9 +140,7 @@ impl<'a> SharedStay<'a> {
         let guests = self.session.guests_started();
         self.session.send(Event::CellStarted { kernel: self.session.kernel, object });
         let run = self.session.run;
-        if !cell::run(&mut self.session, object, &run.plan.objects[object])? {
-            self.session.shared.common.failed.note(object);
-        }
+        cell::run(&mut self.session, object, &run.plan.objects[object])?;
         self.served = 1;
         if self.session.guests_started() != guests {
             // No one knows what the guest that took its place was like.

@@ -13,7 +13,7 @@ use corematrix_protocol::{self as protocol, GuestMessage, ProgramOutcome, Stage}
 /// Nothing, unless the program is refused.
 const NO_LOG: u32 = 0;
 /// The verifier's statistics (`BPF_LOG_STATS`), which cost next to nothing.
-const STATISTICS: u32 = 4;
+pub(super) const STATISTICS: u32 = 4;
 /// Every instruction that the verifier looks at, and the statistics.
 const FULL_LOG: u32 = 1 | STATISTICS;
 /// As [`FULL_LOG`] with all states: of a program that is accepted, the kernel keeps the instructions only at this level.
@@ -21,9 +21,9 @@ const ALL_STATES: u32 = 2 | STATISTICS;
 
 /// Frames that a forked copy writes for the host.
 pub(super) struct Frames<'a> {
-    pipe: &'a mut File,
+    pub(super) pipe: &'a mut File,
     /// Straight to the host, past the process that waits for this one.
-    send: &'a mut Send<'a>,
+    pub(super) send: &'a mut Send<'a>,
 }
 
 impl Frames<'_> {
@@ -57,13 +57,14 @@ pub(super) struct How {
 }
 
 /// What a forked copy had to say: messages with their blobs.
-type Messages = Vec<(GuestMessage, Vec<u8>)>;
+pub(super) type Messages = Vec<(GuestMessage, Vec<u8>)>;
 
-/// Tries one program in a forked copy of this process and sends the outcome. One that fails is tried once more for its full log:
-/// asking for that at first would cost every program that loads.
+/// Tries one program in a forked copy of this process, unless it is `known` what becomes of it, and sends the outcome. One that fails is
+/// tried once more for its full log: asking for that at first would cost every program that loads.
 pub(super) fn try_program(
     program: &str,
     request: &Request<'_>,
+    known: Option<Messages>,
     send: &mut Send<'_>,
     load: impl Fn(How, &mut Frames<'_>) -> Result<(), String>,
 ) -> Result<(), String> {
@@ -74,7 +75,10 @@ pub(super) fn try_program(
         _ => STATISTICS,
     };
     let reach = request.reach_of(program);
-    let mut messages = try_once(program, request, How { log_level: first_level, reach, with_map: false }, send, &load)?;
+    let mut messages = match known {
+        Some(known) => known,
+        None => try_once(program, request, How { log_level: first_level, reach, with_map: false }, send, &load)?,
+    };
     let refused = |(message, _): &(GuestMessage, Vec<u8>)| matches!(message, GuestMessage::ProgramDone(outcome) if outcome.stage == Stage::Load);
     if first_level == STATISTICS && !request.brief && messages.iter().any(refused) {
         for (message, log) in messages {
@@ -150,12 +154,7 @@ fn try_once(
         request.faults.before_program(program);
         i32::from(load(how, &mut Frames { pipe, send }).is_err())
     })?;
-    let mut reader = protocol::FrameReader::for_guest();
-    reader.push(&bytes);
-    let mut messages = Messages::new();
-    while let Ok(Some(message)) = reader.take_message::<GuestMessage>() {
-        messages.push(message);
-    }
+    let mut messages = messages_in(&bytes);
     match ending {
         fork::Ending::Code(0) => {}
         fork::Ending::Code(code) => return Err(format!("the loader of program `{program}` ended with code {code}")),
@@ -175,4 +174,15 @@ fn try_once(
         }
     }
     Ok(messages)
+}
+
+/// What a forked copy wrote.
+pub(super) fn messages_in(bytes: &[u8]) -> Messages {
+    let mut reader = protocol::FrameReader::for_guest();
+    reader.push(bytes);
+    let mut messages = Messages::new();
+    while let Ok(Some(message)) = reader.take_message::<GuestMessage>() {
+        messages.push(message);
+    }
+    messages
 }

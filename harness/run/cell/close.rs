@@ -6,6 +6,7 @@ use super::Cell;
 use crate::event::Event;
 use crate::judge::headroom::{Load, headroom};
 use crate::judge::{self, Diagnosis, KernelView, exercise};
+use crate::predict::Prediction;
 use crate::protocol::libbpf_log;
 use crate::protocol::{ProgramOutcome, Stage};
 use crate::record::{Cause, ProgramRecord, Verdict};
@@ -101,13 +102,19 @@ impl Cell<'_> {
         }
     }
 
+    /// What BTF predicts for the object. Another library than libbpf has rules of its own, and so has libbpf when it replaces one.
+    pub(super) fn predicted(&self, session: &Session<'_>) -> Option<&Prediction> {
+        let read = || session.predict(self.object, self.planned);
+        if self.planned.loader.is_some() {
+            return None;
+        }
+        self.prediction.get_or_init(read).as_ref()
+    }
+
     pub(super) fn done(&mut self, session: &Session<'_>, program: usize, mut record: ProgramRecord) {
         let mut is_certain = false;
-        // Another library has rules of its own, and so has libbpf when it replaces one.
         if self.planned.loader.is_none() {
-            let read = || session.predict(self.object, self.planned);
-            let prediction = self.prediction.get_or_init(read).as_ref();
-            let predicted = prediction.and_then(|prediction| prediction.programs.get(program));
+            let predicted = self.predicted(session).and_then(|prediction| prediction.programs.get(program));
             let kind = judgement::info(self.planned, &record.name).and_then(|known| known.prog_type.as_deref());
             let facts = (kind, self.whole.as_ref());
             is_certain = certain_failure::is_certain(self.planned, &record, predicted, facts);

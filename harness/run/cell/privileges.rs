@@ -238,6 +238,7 @@ impl Cell<'_> {
             loader: None,
             compared: false,
             brief: true,
+            together: false,
         };
         let machine = session.machine()?;
         for (make, content) in self.planned.files() {

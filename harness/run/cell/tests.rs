@@ -249,6 +249,20 @@ fn guest_that_talks_for_ever_once_costs_no_verdict() {
 }
 
 #[test]
+fn guest_that_says_unasked_that_it_loads_all_at_once_is_replaced_and_given_up_in_the_end() {
+    for message in [GuestMessage::Together, GuestMessage::LoggedTogether] {
+        let done = GuestMessage::LoadDone { took_ms: 1 };
+        let sound = says(&[begins("a"), loads("a"), begins("b"), loads("b"), done]);
+        let lies = || says(&[begins("a"), loads("a"), message.clone()]);
+        let (records, notes) = judge(vec![says(std::slice::from_ref(&message)), sound]);
+        assert!(records.iter().all(|record| record.verdict == Verdict::Loaded), "{message:?}: {records:?}");
+        assert!(notes[0].contains("the guest restarted"), "{notes:?}");
+        let (records, _) = judge((0..4).map(|_| lies()).collect());
+        assert_eq!(records[1].verdict, Verdict::HarnessError, "{records:?}");
+    }
+}
+
+#[test]
 fn guest_that_sends_too_much_is_no_fault_of_the_program() {
     let heavy = || Script { weight: 200 << 20, ..says_for_ever(&[begins("a"), chatter().remove(0)]) };
     let done = GuestMessage::LoadDone { took_ms: 1 };
