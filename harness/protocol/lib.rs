@@ -200,7 +200,7 @@ pub enum GuestMessage {
     },
     /// All programs are about to be loaded at once; if the guest falls silent now, it is not known which one is to blame.
     Together,
-    /// The kernel logged something while all programs were loaded at once, so that it is not known of which. Nothing else is said of them.
+    /// The kernel logged something while all programs were loaded at once, and any one of them may be why. Nothing else is said of them.
     LoggedTogether,
     /// A program is about to be loaded; if the guest falls silent now, it is to blame.
     ProgramStarted {
