@@ -198,6 +198,18 @@ mod tests {
     }
 
     #[test]
+    fn logs_of_programs_that_are_loaded_at_once_are_told_apart() {
+        let line = |text: &str| Line { level: Level::Debug, text: text.to_owned() };
+        let log = line("libbpf: prog 'a': -- BEGIN PROG LOAD LOG --\nprocessed 2 insns\n-- END PROG LOAD LOG --\n");
+        assert_eq!(verifier_log_of(&log, "a"), Some("processed 2 insns\n"));
+        assert_eq!((verifier_log_of(&log, "b"), verifier_log_of(&log, "")), (None, None));
+        // The kernel may repeat what a program has in its strings.
+        let quoted = line("libbpf: prog 'b': -- BEGIN PROG LOAD LOG --\nprog 'a': -- BEGIN PROG LOAD LOG --\n");
+        assert_eq!(verifier_log_of(&quoted, "a"), None);
+        assert_eq!(verifier_log_of(&line("libbpf: prog 'a': relo #0: no matching targets found\n"), "a"), None);
+    }
+
+    #[test]
     fn failed_maps_are_named() {
         assert_eq!(failed_map("map 'events': failed to create: -EINVAL"), Some("events"));
         assert_eq!(failed_map("map 'events': created successfully, fd=4"), None);

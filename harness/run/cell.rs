@@ -198,7 +198,6 @@ impl Cell<'_> {
         let (program_limit, prepare_limit) = self.limits(session);
         let stop = session.run.stop;
         let programs = self.open.iter().map(|index| self.planned.programs[*index].name.clone()).collect();
-        let full_logs = session.run.full_logs;
         let (object, visited) = (self.planned.object.name.clone(), self.planned.visited());
         let memory_mib = session.machine()?.shape().memory_mib;
         if let Err(loss) = session.arrange(prepare_limit)? {
@@ -216,13 +215,12 @@ impl Cell<'_> {
         self.memory_mib = memory_mib;
         let mut setup = Box::new(ObjectSetup { without: self.without.clone(), ..self.planned.setup() });
         setup.loading.privileges = self.privileges();
-        let reach = self.reach(session);
-        let extern_users = self.planned.extern_users();
+        let (reach, extern_users) = (self.reach(session), self.planned.extern_users());
         let compared = session.run.plan.is_compared(self.planned);
         let request = HostMessage::Load {
             object,
             programs,
-            full_logs,
+            full_logs: session.run.full_logs,
             visited,
             setup,
             reach,
@@ -305,7 +303,9 @@ impl Cell<'_> {
                     self.kernel_log.taint(tainted);
                     missing.iter().for_each(|why| self.kernel_log.note_missing(why));
                 }
-                GuestMessage::Together if self.together == Together::First => self.together = Together::Now,
+                GuestMessage::Together if self.together == Together::First => {
+                    (self.together, limit) = (Together::Now, together::limit(program_limit));
+                }
                 GuestMessage::LoggedTogether if self.together == Together::Now => return Ok(Leg::Unattributed),
                 GuestMessage::ProgramStarted { program } => {
                     self.together = Together::Never;

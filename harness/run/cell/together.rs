@@ -1,11 +1,17 @@
 //! [`Together`]: whether all programs of an object are loaded at once before each is tried alone.
 
+use std::time::Duration;
+
 use super::super::kernel::Ended;
 use super::super::session::Session;
 use super::{Cell, Leg};
 use crate::record::{GUEST_LOST, PredictedOutcome, TRIED_AGAIN};
 use crate::vm::GuestLoss;
 
+/// Objects that load whole do so in a small part of the time that one program may take, and one that does not shall not be waited for.
+const PART: u32 = 8;
+/// However long a program may take.
+const LONGEST: Duration = Duration::from_secs(10);
 /// Where a guest was lost.
 const AT: &str = "while loading all programs at once";
 
@@ -18,6 +24,11 @@ pub(super) enum Together {
     Now,
     /// No more, or not at all: a guest that says so lies.
     Never,
+}
+
+/// How long the guest may be silent while it loads all programs at once, if it may be so long with one.
+pub(super) fn limit(of_program: Duration) -> Duration {
+    (of_program / PART).min(LONGEST)
 }
 
 impl Cell<'_> {
@@ -48,6 +59,7 @@ impl Cell<'_> {
                 return Err(Ended);
             }
             Leg::Lost { loss: GuestLoss::Harness(line), .. } => {
+                self.harness_losses += 1;
                 let note = format!("{GUEST_LOST} {AT}: {line}");
                 (line, note)
             }
