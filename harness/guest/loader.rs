@@ -123,7 +123,7 @@ pub fn judge(request: &Request<'_>, log: &mut KernelLog, send: &mut Send<'_>) ->
                 send_instructions(&prepared.open, send)?;
             }
             let together = load_together(&prepared, request, send)?;
-            if together.is_some() && !log.lines().is_empty() {
+            if together.is_some() && !request.bare && !log.lines().is_empty() {
                 return send(&GuestMessage::LoggedTogether, &[]);
             }
             let mut together = together.unwrap_or_default();

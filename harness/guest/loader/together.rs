@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use libbpf_rs::{AsRawLibbpf, MapType};
 
-use super::trial::{Frames, Messages, STATISTICS, messages_in};
+use super::trial::{Frames, Messages, NO_LOG, STATISTICS, messages_in};
 use super::{Request, Send, outcome::outcome, without_need};
 use crate::prepared::Prepared;
 use crate::{fork, loaded, transcript};
@@ -54,7 +54,7 @@ fn is_possible(prepared: &Prepared, request: &Request<'_>) -> bool {
             && without_need(prepared, program, request).is_none()
     };
     request.together
-        && request.wants_evidence()
+        && !request.brief
         && !request.full_logs
         && request.programs.len() > 1
         && prepared.left_out.is_empty()
@@ -65,12 +65,13 @@ fn is_possible(prepared: &Prepared, request: &Request<'_>) -> bool {
 
 /// Loads the object. Spoils it, so this is for a forked copy.
 fn load(prepared: &Prepared, request: &Request<'_>, frames: &mut Frames<'_>) -> Result<(), String> {
+    let log_level = if request.bare { NO_LOG } else { STATISTICS };
     for candidate in prepared.open.progs() {
         let is_wanted = request.programs.iter().any(|program| candidate.name() == program.as_str());
         // SAFETY: the pointer is a live program of an object that is prepared but not loaded, so both may still change.
         unsafe {
             libbpf_rs::libbpf_sys::bpf_program__set_autoload(candidate.as_libbpf_object().as_ptr(), is_wanted);
-            libbpf_rs::libbpf_sys::bpf_program__set_log_level(candidate.as_libbpf_object().as_ptr(), STATISTICS);
+            libbpf_rs::libbpf_sys::bpf_program__set_log_level(candidate.as_libbpf_object().as_ptr(), log_level);
         }
     }
     transcript::take();
@@ -85,9 +86,10 @@ fn load(prepared: &Prepared, request: &Request<'_>, frames: &mut Frames<'_>) -> 
     for program in prepared.open.progs().filter(|program| program.autoload()) {
         let name = program.name().to_string_lossy().into_owned();
         let log = said.iter().find_map(|(line, at)| Some((libbpf_log::verifier_log_of(line, &name)?, *at)));
+        let log = log.or_else(|| request.bare.then(|| ("", Instant::now())));
         let (log, at) = log.ok_or_else(|| format!("libbpf logs nothing of program `{name}`"))?;
         let descriptor = loaded::descriptor(&program);
-        if let Some(lines) = loaded::lines(descriptor) {
+        if let (true, Some(lines)) = (request.wants_evidence(), loaded::lines(descriptor)) {
             // Without them the program's coverage is unknown.
             let _ = frames.add(&GuestMessage::Lines { program: name.clone() }, &lines);
         }

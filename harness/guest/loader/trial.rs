@@ -11,7 +11,7 @@ use corematrix_protocol::attach::{AttachFacts, AttachTry, Reach, Step};
 use corematrix_protocol::{self as protocol, GuestMessage, ProgramOutcome, Stage};
 
 /// Nothing, unless the program is refused.
-const NO_LOG: u32 = 0;
+pub(super) const NO_LOG: u32 = 0;
 /// The verifier's statistics (`BPF_LOG_STATS`), which cost next to nothing.
 pub(super) const STATISTICS: u32 = 4;
 /// Every instruction that the verifier looks at, and the statistics.
