@@ -256,6 +256,18 @@ fn send_instructions(open: &OpenObject, send: &mut Send<'_>) -> Result<(), Strin
     Ok(())
 }
 
+/// Switches on the programs that are wanted, by their names, and the others off.
+fn switch_on(open: &OpenObject, log_level: u32, is_wanted: impl Fn(&str) -> bool) {
+    for program in open.progs() {
+        let is_wanted = is_wanted(&program.name().to_string_lossy());
+        // SAFETY: the pointer is a live program of an object that is prepared but not loaded, so both may still change.
+        unsafe {
+            libbpf_rs::libbpf_sys::bpf_program__set_autoload(program.as_libbpf_object().as_ptr(), is_wanted);
+            libbpf_rs::libbpf_sys::bpf_program__set_log_level(program.as_libbpf_object().as_ptr(), log_level);
+        }
+    }
+}
+
 /// Loads one program of a prepared object, and takes it as far as was asked. Spoils the object, so this is for a forked copy.
 fn load_one(
     prepared: &Prepared,
@@ -265,28 +277,16 @@ fn load_one(
     request: &Request<'_>,
 ) -> Result<(), String> {
     let begin = Instant::now();
-    let mut wanted = None;
     let map = prepared.struct_ops.iter().find(|known| known.programs.iter().any(|own| own == program));
     let others = map.filter(|_| how.with_map).map_or(&[][..], |map| &map.programs);
-    for candidate in prepared.open.progs() {
-        let this = candidate.name() == program;
-        let autoload = this || others.iter().any(|other| candidate.name() == other.as_str());
-        // SAFETY: the pointer is a live program of an object that is prepared but not loaded, so both may still change.
-        unsafe {
-            libbpf_rs::libbpf_sys::bpf_program__set_autoload(candidate.as_libbpf_object().as_ptr(), autoload);
-            libbpf_rs::libbpf_sys::bpf_program__set_log_level(candidate.as_libbpf_object().as_ptr(), how.log_level);
-        }
-        if this {
-            wanted = Some(candidate);
-        }
-    }
-    let Some(wanted) = wanted else {
+    switch_on(&prepared.open, how.log_level, |name| name == program || others.iter().any(|other| name == other));
+    let Some(wanted) = prepared.open.progs().find(|candidate| candidate.name() == program) else {
         let mut missing = outcome(program, Stage::Died, begin);
         missing.warnings = vec![format!("libbpf finds no program `{program}` in the object")];
         return frames.done(missing, "");
     };
     transcript::take();
-    // SAFETY: as above; the object is loaded once, in this process, and never used again.
+    // SAFETY: the object is prepared and not loaded; it is loaded once, in this process, and never used again.
     let result = unsafe { libbpf_rs::libbpf_sys::bpf_object__load(prepared.open.as_libbpf_object().as_ptr()) };
     let mut tried = outcome(program, Stage::Load, begin);
     let lines = transcript::take();

@@ -9,7 +9,7 @@ use std::time::Instant;
 use libbpf_rs::{AsRawLibbpf, MapType};
 
 use super::trial::{Frames, Messages, NO_LOG, STATISTICS, messages_in};
-use super::{Request, Send, outcome::outcome, without_need};
+use super::{Request, Send, outcome::outcome, switch_on, without_need};
 use crate::prepared::Prepared;
 use crate::{fork, loaded, transcript};
 use corematrix_protocol::attach::Reach;
@@ -66,17 +66,10 @@ fn is_possible(prepared: &Prepared, request: &Request<'_>) -> bool {
 /// Loads the object. Spoils it, so this is for a forked copy.
 fn load(prepared: &Prepared, request: &Request<'_>, frames: &mut Frames<'_>) -> Result<(), String> {
     let log_level = if request.bare { NO_LOG } else { STATISTICS };
-    for candidate in prepared.open.progs() {
-        let is_wanted = request.programs.iter().any(|program| candidate.name() == program.as_str());
-        // SAFETY: the pointer is a live program of an object that is prepared but not loaded, so both may still change.
-        unsafe {
-            libbpf_rs::libbpf_sys::bpf_program__set_autoload(candidate.as_libbpf_object().as_ptr(), is_wanted);
-            libbpf_rs::libbpf_sys::bpf_program__set_log_level(candidate.as_libbpf_object().as_ptr(), log_level);
-        }
-    }
+    switch_on(&prepared.open, log_level, |name| request.programs.iter().any(|program| program == name));
     transcript::take();
     let mut begin = Instant::now();
-    // SAFETY: as above; the object is loaded once, in this process, and never used again.
+    // SAFETY: the object is prepared and not loaded; it is loaded once, in this process, and never used again.
     let result = unsafe { libbpf_rs::libbpf_sys::bpf_object__load(prepared.open.as_libbpf_object().as_ptr()) };
     if result != 0 {
         return Err(format!("not all programs load: error {}", -result));
