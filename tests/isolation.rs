@@ -137,7 +137,7 @@ fn records_are_the_same_whether_programs_are_loaded_at_once_or_one_by_one() {
     let lab = Lab::with_kernel("");
     let shipped = shipped_tools::files(12).into_iter().map(|path| path.to_str().unwrap().to_owned());
     let objects: Vec<String> = paths(&OBJECTS).into_iter().chain(shipped).collect();
-    let at_once = run_to(&lab.path("at-once"), &lab, &objects, &[]);
+    let at_once = run_to(&lab.path("at-once"), &lab, &objects, &["--isolation", "cell"]);
     let one_by_one = run_to(&lab.path("one-by-one"), &lab, &objects, &["--cold"]);
     assert!(guests(&at_once) >= objects.len() && guests(&one_by_one) == 0);
     expect_same(&at_once, &one_by_one);
@@ -152,14 +152,17 @@ fn records_are_the_same_in_guests_that_are_shared() {
     let shared = run(&lab, "shared", &objects);
     expect_same(&shared, &cell);
     let mut alike = shared.without_noise();
-    alike.notices.retain(|notice| !notice.contains("`--isolation shared`"));
-    assert_eq!(alike.notices.len() + 1, shared.notices.len(), "the report does not say that guests were shared");
+    assert_eq!(
+        (std::mem::replace(&mut alike.tool.isolation, "cell".to_owned()), &*cell.tool.isolation),
+        ("shared".to_owned(), "cell")
+    );
     assert!(alike == cell.without_noise(), "something else than the cells differs");
     assert_eq!(guests(&cell), OBJECTS.len());
     assert!(guests(&shared) < OBJECTS.len(), "{} guests", guests(&shared));
     expect_same(&run(&lab, "shared", &in_other_order(&lab, &objects)), &cell);
-    // Without anything that fails one guest does.
-    assert_eq!(guests(&run(&lab, "shared", &paths(&SOUND))), 1);
+    // Without anything that fails one guest does; and guests are shared unless the user says otherwise.
+    let unasked = run_to(&lab.path("unasked"), &lab, &paths(&SOUND), &["--jobs", "1"]);
+    assert_eq!((guests(&unasked), &*unasked.tool.isolation), (1, "shared"));
 }
 
 /// On the test kernel; `make isolation-judge` does the same on all default kernels.

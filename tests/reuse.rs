@@ -16,6 +16,8 @@ use Verdict::{Loaded, TimedOut};
 const PROGRAM_FAILED: i32 = 1;
 /// Of `plain` a program cannot be judged, since only its own loader knows its type: that, too, is an answer about the object.
 const OBJECTS: [&str; 3] = ["five", "guards", "plain"];
+/// A guest for each cell, so that guests can be counted.
+const OPTIONS: [&str; 5] = ["--accel", "tcg", "--full-logs", "--isolation", "cell"];
 
 /// How many guests of the only kernel were started.
 fn guests(report: &RunRecord) -> usize {
@@ -45,7 +47,7 @@ fn a_cell_is_not_run_again_while_nothing_has_changed() {
     let lab = Lab::with_kernel("");
     let objects = OBJECTS.map(object);
     let run_to = |folder: &str, more: &[&str]| {
-        let args: Vec<&str> = objects.iter().map(String::as_str).chain(["--accel", "tcg", "--full-logs"]).collect();
+        let args: Vec<&str> = objects.iter().map(String::as_str).chain(OPTIONS).collect();
         let args: Vec<&str> = args.into_iter().chain(more.iter().copied()).collect();
         let ended = Run::start(lab.command_to(&lab.path(folder), &args), &lab.path("run")).wait();
         lab.expect_nothing_left();
@@ -81,7 +83,7 @@ fn a_cell_is_not_run_again_while_nothing_has_changed() {
     });
     let moved = lab.path("five.bpf.o");
     fs::write(&moved, changed.unwrap()).unwrap();
-    let args = [moved.to_str().unwrap(), &objects[1], "--accel", "tcg", "--full-logs", "--reuse"];
+    let args = [&[moved.to_str().unwrap(), &*objects[1]][..], &OPTIONS, &["--reuse"]].concat();
     lab.run(&args).expect(PROGRAM_FAILED);
     assert_eq!(reused(&lab.report()), ["guards"]);
     // Of nothing that is left to run no guest is started.
@@ -124,7 +126,8 @@ fn what_is_no_answer_about_the_object_is_run_again() {
     need!("guests");
     let lab = Lab::with_kernel("append = [\"corematrix.fault=hang@four\"]\nprogram-timeout = \"1s\"");
     let run = || {
-        lab.run(&[&object("five"), &object("guards"), "--accel", "tcg", "--reuse"]).expect(PROGRAM_FAILED);
+        lab.run(&[&object("five"), &object("guards"), "--accel", "tcg", "--isolation", "cell", "--reuse"])
+            .expect(PROGRAM_FAILED);
         let report = lab.report();
         assert_eq!(verdicts(&report, kernel().name, "five"), [Loaded, Loaded, Loaded, TimedOut, Loaded]);
         report

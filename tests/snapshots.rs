@@ -118,11 +118,11 @@ fn a_kernel_boots_once_and_each_cell_starts_from_there() {
         lab.expect_nothing_left();
         (code, lab.report())
     };
-    let (code, first) = run(&[]);
+    let (code, first) = run(&["--isolation", "cell"]);
     assert_eq!(starts(&first), (1, 3));
     expect_notes(&first, &[]);
     let snapshot = lab.snapshot();
-    let (second_code, second) = run(&[]);
+    let (second_code, second) = run(&["--isolation", "cell"]);
     assert_eq!(starts(&second), (0, 3));
     assert_eq!(lab.snapshot(), snapshot);
     let (cold_code, cold) = run(&["--cold"]);
@@ -339,7 +339,7 @@ fn a_budget_that_holds_no_snapshot_is_kept_after_the_run() {
     need!("guests");
     let lab = Lab::with_kernel("");
     for _ in 0..2 {
-        let mut command = lab.command(&[&object("five"), &object("guards"), "--accel", "tcg"]);
+        let mut command = lab.command(&[&object("five"), &object("guards"), "--accel", "tcg", "--isolation", "cell"]);
         command.env("COREMATRIX_SNAPSHOT_BUDGET", "1KiB");
         Run::start(command, &lab.path("run")).wait();
         let report = lab.report();

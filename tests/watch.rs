@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::{Lab, kernel, need, object, until, verdicts};
+use common::{Lab, kernel, need, object, send, until, verdicts};
 use corematrix::record::Verdict;
 use rustix::process::Signal;
 
@@ -77,6 +77,41 @@ fn what_is_rebuilt_is_run_again() {
     lab.expect_nothing_left();
 }
 
+/// Whoever saves a file waits for a result, and not for a guest.
+#[test]
+fn guest_is_ready_before_it_is_needed() {
+    need!("guests");
+    let lab = Lab::with_kernel("");
+    let path = replace(&lab, "five");
+    let run = lab.start(&[path.parent().unwrap().to_str().unwrap(), "--watch"]);
+    expect_printed(&lab, "watching 1 file, Ctrl-C ends");
+    let another_than = |before: Option<i32>| {
+        until("a guest that is ready", || {
+            let [guest] = lab.qemus()[..] else { return None };
+            (Some(guest) != before).then_some(guest)
+        })
+    };
+    let first = another_than(None);
+    replace(&lab, "plain");
+    expect_printed(&lab, "\nrun 2: x\n");
+    // The run took it, since it would still be there otherwise.
+    let second = another_than(Some(first));
+
+    // One that is lost meanwhile is not missed.
+    send(second, Signal::KILL);
+    until("its end", || (!lab.qemus().contains(&second)).then_some(()));
+    replace(&lab, "five");
+    expect_printed(&lab, "\nrun 3: x\n");
+    let report = lab.report();
+    assert_eq!(verdicts(&report, kernel().name, "x"), [Verdict::Loaded; 5]);
+    assert_eq!((&report.kernels[0].notes[..], &report.cells[0].notes[..]), (&[][..], &[][..]));
+
+    another_than(Some(second));
+    run.signal(Signal::INT);
+    run.wait().expect(0);
+    lab.expect_nothing_left();
+}
+
 #[test]
 fn others_keep_their_outcome_and_a_run_is_cut_short() {
     need!("guests");
@@ -88,7 +123,8 @@ fn others_keep_their_outcome_and_a_run_is_cut_short() {
     let before = lab.report();
 
     replace(&lab, "five");
-    until("a guest that hangs", || lab.qemus().first().copied());
+    let starts = || fs::read_to_string(lab.path("run.err")).unwrap().matches("restored in").count();
+    until("a guest that hangs", || (starts() == 2).then_some(()));
     let begin = Instant::now();
     run.signal(Signal::INT);
     run.expect_said("the report is that of the last complete run");

@@ -80,10 +80,9 @@ pub(super) struct RunArgs {
     /// Use the result of an earlier run for each cell of which nothing that determines it has changed; reports show the date.
     #[arg(long, conflicts_with_all = ["cold", "against"])]
     reuse: bool,
-    /// Start a separate guest for each cell (`cell`), or let objects that are only loaded share guests (`shared`). A
-    /// shared guest must prove after each object that nothing was left behind; a failure that BTF does not predict runs
-    /// again in a separate guest.
-    #[arg(long, value_name = "WHAT", default_value = "cell", conflicts_with = "cold")]
+    /// Let objects that are only loaded share guests, which prove that nothing is left behind (`shared`), or start a
+    /// separate guest for each cell (`cell`): for objects that do not trust each other.
+    #[arg(long, value_name = "WHAT", default_value = "shared", conflicts_with = "cold")]
     isolation: Isolation,
     #[command(flatten)]
     thresholds: Thresholds,

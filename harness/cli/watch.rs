@@ -92,7 +92,7 @@ pub(super) fn run(common: &Common, args: &RunArgs) -> Result<ExitCode, Failure> 
     });
     let stop = stop.map_err(no_signals)?;
 
-    let matrix = Matrix::new(&project, options).stopped_by(stop.clone());
+    let matrix = Matrix::new(&project, options).stopped_by(stop.clone()).with_pauses();
     let mut work = Work::new(Plan::new(kernels.clone(), objects.clone(), &settings), notices);
     work.expectations = expectations;
     matrix.accelerator(&work.plan.kernels, &say)?;
@@ -160,6 +160,7 @@ fn watched(places: &[PathBuf], build: Option<&Build>, objects: &[BpfObject]) -> 
 impl Watch<'_> {
     /// Waits for a change, and runs what changed.
     fn next(&mut self) -> Result<(), Failure> {
+        self.matrix.pause();
         let Some(mut stamps) = self.wait() else { return Ok(()) };
         let start = Instant::now();
         if self.is_source_changed(&stamps) {

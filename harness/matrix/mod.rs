@@ -44,7 +44,7 @@ use crate::manifest::{KernelSpec, ModuleChoice};
 use crate::plan::Plan;
 use crate::protocol::attach::Reach;
 use crate::record::{LoadingPrivileges, LoadingRecord, Partition, PartitionRecord, RunRecord, ToolRecord};
-use crate::run::{self, CommandJob, Isolation, Jobs, Logs, RunContext, RunError, Stop};
+use crate::run::{self, CommandJob, Isolation, Jobs, Logs, RunContext, RunError, Standby, Stop};
 use crate::timestamp;
 use crate::vm::{Choice, DebugOptions, ProvenAccelerator};
 
@@ -163,12 +163,13 @@ pub struct Matrix<'a> {
     /// Ask it to stop from another thread: [`Stop::ask`] once lets running cells end, twice drops them.
     pub stop: Stop,
     proof: OnceLock<ProvenAccelerator>,
+    standby: Option<Standby>,
 }
 
 impl<'a> Matrix<'a> {
     /// A matrix of a project's kernels.
     pub fn new(project: &'a Project, options: Options) -> Matrix<'a> {
-        Matrix { project, options, stop: Stop::default(), proof: OnceLock::new() }
+        Matrix { project, options, stop: Stop::default(), proof: OnceLock::new(), standby: None }
     }
 
     /// The same, stopped by `stop`.
@@ -177,6 +178,18 @@ impl<'a> Matrix<'a> {
         let heard = stop.clone();
         self.project.store.stop_when(move || heard.requested());
         Matrix { stop, ..self }
+    }
+
+    /// The same, for runs one after the other with pauses between them: see [`Matrix::pause`].
+    #[must_use]
+    pub fn with_pauses(self) -> Matrix<'a> {
+        // Without a thread guests are started when they are needed.
+        Matrix { standby: Standby::new().ok(), ..self }
+    }
+
+    /// Starts guests while nothing runs, of those kernels that the last runs started guests of. The next run takes them.
+    pub fn pause(&self) {
+        self.standby.iter().for_each(Standby::begin);
     }
 
     /// Plans to run the objects of `inputs` (objects, directories, executables that embed objects, suite files) on the kernels that
@@ -210,7 +223,6 @@ impl<'a> Matrix<'a> {
         notices.extend(self.project.beyond_ranges(selectors, &kernels));
         notices.extend(self.project.without_btf(&kernels));
         notices.extend(self.project.to_be_fetched(&kernels));
-        notices.extend(self.options.isolation.notice());
         settings.least_privileges |= self.options.least_privileges;
         if let Some(privileges) = &self.options.privileges {
             let loading = LoadingRecord { privileges: Some(privileges.clone()), ..LoadingRecord::default() };
@@ -264,6 +276,7 @@ impl<'a> Matrix<'a> {
         live: &Path,
         observe: &mut dyn FnMut(&Event),
     ) -> Result<RunRecord, MatrixError> {
+        self.standby.iter().for_each(Standby::end);
         let mut record = self.begin(work, observe)?;
         if work.plan.objects.is_empty() && work.partition.is_some() {
             record.finished = Some(timestamp::now());
@@ -316,6 +329,7 @@ impl<'a> Matrix<'a> {
             virtme_ng: tools.virtme_version.clone(),
             accel: proof.accelerator.to_string(),
             accel_reason: proof.reason.clone(),
+            isolation: if self.options.cold { String::new() } else { self.options.isolation.to_string() },
         };
         let mut record = work.plan.record(tool, timestamp::now());
         for (kernel, spec) in record.kernels.iter_mut().zip(&work.plan.kernels) {
@@ -373,6 +387,7 @@ impl<'a> Matrix<'a> {
             snapshot_budget: options.snapshot_budget,
             logs,
             stop: &self.stop,
+            standby: self.standby.as_ref().filter(|_| options.debug == DebugOptions::default()),
             modules: options.modules.as_ref(),
             debug: options.debug,
         })

@@ -178,6 +178,10 @@ pub struct ToolRecord {
     pub accel: String,
     /// Why that accelerator.
     pub accel_reason: String,
+    /// What separated the cells of a kernel: `cell` or `shared`, as `run --isolation` names them; empty where every guest was booted, and in
+    /// records of older versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub isolation: String,
 }
 
 /// One program on one kernel.

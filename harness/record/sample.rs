@@ -119,6 +119,7 @@ pub fn assemble(
             virtme_ng: "1.42".to_owned(),
             accel: "tcg".to_owned(),
             accel_reason: "no kernel boots with KVM here".to_owned(),
+            isolation: "shared".to_owned(),
         },
         started: "2026-11-22T18:00:00Z".to_owned(),
         finished: Some("2026-11-22T18:04:11Z".to_owned()),

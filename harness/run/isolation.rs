@@ -12,17 +12,18 @@ use crate::record::LoadingRecord;
 #[non_exhaustive]
 pub enum Isolation {
     /// Each cell gets a guest of its own.
-    #[default]
     Cell,
     /// Objects that are only loaded share a guest as long as it is proven clean; a failure that BTF does not predict is judged again.
+    #[default]
     Shared,
 }
 
-impl Isolation {
-    /// What a reader of the record must know about it.
-    pub(crate) fn notice(self) -> Option<String> {
-        let words = "objects that are only loaded share guests (`--isolation shared`); a failure that BTF does not predict comes from a separate guest";
-        (self == Isolation::Shared).then(|| words.to_owned())
+impl std::fmt::Display for Isolation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Isolation::Cell => "cell",
+            Isolation::Shared => "shared",
+        })
     }
 }
 

@@ -32,6 +32,7 @@ mod reuse;
 mod run_scope;
 mod session;
 mod shared_stay;
+mod standby;
 mod stop;
 mod subjects;
 mod trial;
@@ -66,6 +67,7 @@ pub use proof_of_boot::prove;
 use run_scope::RunScope;
 use session::{Session, shape_of};
 use shared_stay::{SharedObjects, SharedStay};
+pub use standby::Standby;
 pub use stop::Stop;
 
 /// Kernels that are fetched at the same time.
@@ -104,6 +106,8 @@ pub struct RunContext<'a> {
     pub logs: &'a Logs,
     /// Whether the user wants to stop.
     pub stop: &'a Stop,
+    /// The guests that wait for this run, and for the next one.
+    pub standby: Option<&'a Standby>,
     /// The modules that guests load, instead of those of suites and the manifest.
     pub modules: Option<&'a ModuleChoice>,
     /// What helps to look into guests.
@@ -257,7 +261,9 @@ fn run_cells<'s>(shared: &Arc<KernelContext<'s>>, scope: &Scope<'s>) {
     }
     let together = Arc::new(SharedObjects::new(together));
     // One guest for each worker that has nothing better to do.
-    for _ in 1..shared.run.jobs.count().min(together.guests()) {
+    let jobs = shared.run.jobs.count();
+    let workers = jobs.div_ceil(plan.kernels.len());
+    for _ in 1..jobs.min(together.guests(workers)) {
         let stay = SharedStay::new(Session::new(Arc::clone(shared), None), Arc::clone(&together));
         scope.spawn(move |_| stay.run());
     }

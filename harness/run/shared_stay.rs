@@ -21,8 +21,10 @@ use crate::vm::GuestLink;
 
 /// Objects that a guest serves at most. A guest that is not to be trusted costs as many cells.
 const MOST_SERVED: usize = 32;
-/// So few objects are not worth another guest.
+/// So few objects are not worth another guest while other kernels need the processors.
 const FEW: usize = 4;
+/// How long outcomes are held back at most: who stops the run loses them.
+const HELD: Duration = Duration::from_secs(1);
 /// How long the kernel may take to free what an object had.
 const SETTLING: Duration = Duration::from_millis(500);
 /// The first pause until the guest is looked at again.
@@ -36,9 +38,9 @@ impl SharedObjects {
         SharedObjects(Mutex::new(objects.into()))
     }
 
-    /// How many guests it is worth to start for them.
-    pub(super) fn guests(&self) -> usize {
-        self.with(|objects| objects.len().div_ceil(FEW))
+    /// How many guests it is worth to start for them, if the kernel has so many workers for itself.
+    pub(super) fn guests(&self, workers: usize) -> usize {
+        self.with(|objects| objects.len().div_ceil(FEW).max(workers.min(objects.len())))
     }
 
     /// The next object for a guest that has seen nothing yet, or for one that has seen others. What is known to fail needs a guest of its
@@ -71,13 +73,14 @@ pub(super) struct SharedStay<'a> {
     pristine: Option<GuestState>,
     /// Objects that the guest has seen.
     served: usize,
-    /// The outcome of objects in this guest, and is not reported yet.
+    /// The outcome of objects in this guest that is not reported yet, and since when the first one is held back.
     held: Vec<(usize, Trial)>,
+    held_since: Instant,
 }
 
 impl<'a> SharedStay<'a> {
     pub(super) fn new(session: Session<'a>, objects: Arc<SharedObjects>) -> SharedStay<'a> {
-        SharedStay { session, objects, pristine: None, served: 0, held: Vec::new() }
+        SharedStay { session, objects, pristine: None, served: 0, held: Vec::new(), held_since: Instant::now() }
     }
 
     /// Judges objects until there are none left, or the user wants to stop.
@@ -106,6 +109,9 @@ impl<'a> SharedStay<'a> {
     fn judge(&mut self, object: usize) -> Result<(), Ended> {
         let is_fit = (1..MOST_SERVED).contains(&self.served) && !self.session.shared.common.failed.has(object);
         if is_fit && self.leftover().is_none() && self.on_trial(object)? {
+            if self.held_since.elapsed() > HELD {
+                self.report_held()?;
+            }
             return Ok(());
         }
         self.change_guest()?;
@@ -125,6 +131,9 @@ impl<'a> SharedStay<'a> {
         let expected = planned.cell(self.session.shared.spec);
         let is_sound = is_certain && trial.is_sound(planned, expected, &run.accelerator.to_string());
         if is_sound {
+            if self.held.is_empty() {
+                self.held_since = Instant::now();
+            }
             self.held.push((object, trial));
             self.served += 1;
         }
@@ -172,24 +181,31 @@ impl<'a> SharedStay<'a> {
         }
     }
 
-    /// Ends the guest. What it has judged is reported if it can be trusted, else judged again.
-    fn change_guest(&mut self) -> Result<(), Ended> {
+    /// Reports what the guest has judged if it can be trusted; else judges it again, each object in a guest of its own.
+    fn report_held(&mut self) -> Result<(), Ended> {
         let held = std::mem::take(&mut self.held);
-        if !held.is_empty() {
-            let (limit, stop) = (prepare_limit(&self.session.deadlines), self.session.run.stop);
-            let is_busy = self.session.is_busy();
-            let answer = canary::ask(self.session.machine()?, is_busy, limit, &|| stop.at_once());
-            if answer.is_ok() {
-                held.into_iter().for_each(|(_, trial)| self.session.accept(trial));
-            } else if stop.at_once() {
-                return Err(Ended);
-            } else {
-                for (object, _) in held {
-                    self.end_guest();
-                    self.in_own_guest(object)?;
-                }
+        if held.is_empty() {
+            return Ok(());
+        }
+        let (limit, stop) = (prepare_limit(&self.session.deadlines), self.session.run.stop);
+        let is_busy = self.session.is_busy();
+        let answer = canary::ask(self.session.machine()?, is_busy, limit, &|| stop.at_once());
+        if answer.is_ok() {
+            held.into_iter().for_each(|(_, trial)| self.session.accept(trial));
+        } else if stop.at_once() {
+            return Err(Ended);
+        } else {
+            for (object, _) in held {
+                self.end_guest();
+                self.in_own_guest(object)?;
             }
         }
+        Ok(())
+    }
+
+    /// Ends the guest.
+    fn change_guest(&mut self) -> Result<(), Ended> {
+        self.report_held()?;
         if self.served > 0 {
             self.end_guest();
         }

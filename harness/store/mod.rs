@@ -40,6 +40,7 @@ mod module_names;
 pub(crate) mod modules;
 mod programs;
 pub(crate) mod proof_of_boot;
+mod snapshot_key;
 mod snapshots;
 mod sparse;
 mod verified;
@@ -62,7 +63,8 @@ pub use self::module_info::ModuleInfo;
 pub use self::module_lookup::FoundInModules;
 pub use self::modules::types_of_module;
 pub use self::proof_of_boot::ProofOfBoot;
-pub use self::snapshots::{Shelf, Snapshot, SnapshotKey, SnapshotLookup, SnapshotPlace, StoredSnapshot};
+pub use self::snapshot_key::SnapshotKey;
+pub use self::snapshots::{Shelf, Snapshot, SnapshotLookup, SnapshotPlace, StoredSnapshot};
 pub use self::sparse::Seal;
 
 use self::entry::{Delivery, Entry, Staging};

@@ -18,10 +18,9 @@ use super::contents::bytes_on_disk;
 use super::entry::Staging;
 use super::error::{IoContext, StoreError};
 use super::file_lock::take_for_a_moment;
+use super::snapshot_key::SnapshotKey;
 use super::sparse::Seal;
 use super::verified::Verified;
-use crate::checksum;
-use crate::file_name::file_name;
 
 /// The file that describes a snapshot. It is locked, and the time of its last change is that of the last use.
 const DESCRIPTION: &str = "snapshot.json";
@@ -29,17 +28,6 @@ const DESCRIPTION: &str = "snapshot.json";
 const KEPT_FOR_OTHERS: usize = 1;
 /// Where snapshots are, in the store.
 pub(crate) const FOLDER: &str = "snapshots";
-
-/// What a snapshot depends on: with one of these changed it is useless.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SnapshotKey {
-    /// The kernel's name in the manifest.
-    pub kernel: String,
-    /// What the guest is: of snapshots that agree in this only the last that were used are kept.
-    pub guest: BTreeMap<String, String>,
-    /// What runs it: programs and their versions.
-    pub host: BTreeMap<String, String>,
-}
 
 /// A sound snapshot, kept from being removed for as long as this value lives.
 #[derive(Debug)]
@@ -137,6 +125,11 @@ enum Opened {
 }
 
 impl Snapshot {
+    /// Whether both values are of the same snapshot.
+    pub fn is(&self, other: &Snapshot) -> bool {
+        self.folder == other.folder
+    }
+
     /// The path of one of its files.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
@@ -231,14 +224,6 @@ impl SnapshotPlace {
         let folder = store.root.join(FOLDER).join(format!("{prefix}{nanoseconds:x}-{}", std::process::id()));
         self.staging.publish(&folder)?;
         Ok(Snapshot { folder, described, _hold: hold })
-    }
-}
-
-impl SnapshotKey {
-    /// How the names of all snapshots begin that agree with this one in what the guest is.
-    fn prefix(&self) -> String {
-        let text: Vec<String> = self.guest.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        format!("{}-{}-", file_name(&self.kernel), &checksum::of_bytes(text.join("\n").as_bytes())[..12])
     }
 }
 

@@ -144,12 +144,14 @@ part_matrix() {
     progress "$most objects on ${#stock_measured[@]} plain kernels"
     COREMATRIX_STORE=$stock_cache/store run "$work/matrix.runs" "$plain" kernels=plain objects=all -- "$objects"
     cp "$work/report/report.json" "$work/plain.json"
-    progress "$most objects on ${#kernels[@]} kernels"
-    run "$work/matrix.runs" "$manifest" kernels=default objects=all -- "$objects" "${all[@]}"
+    progress "the same with --isolation cell"
+    COREMATRIX_STORE=$stock_cache/store run "$work/matrix.runs" "$plain" kernels=plain objects=apart -- "$objects" --isolation cell
     for round in $(seq "$rounds"); do
-        progress "the same with --isolation shared, $round of $rounds"
-        run "$work/matrix.runs" "$manifest" kernels=default objects=shared -- "$objects" "${all[@]}" --isolation shared
+        progress "$most objects on ${#kernels[@]} kernels, $round of $rounds"
+        run "$work/matrix.runs" "$manifest" kernels=default objects=all -- "$objects" "${all[@]}"
     done
+    progress "the same with --isolation cell"
+    run "$work/matrix.runs" "$manifest" kernels=default objects=apart -- "$objects" "${all[@]}" --isolation cell
     for round in $(seq "$rounds"); do
         progress "the same with --reuse, $round of $rounds"
         run "$work/matrix.runs" "$manifest" kernels=default objects=again -- "$objects" "${all[@]}" --reuse
@@ -215,7 +217,7 @@ part_guests() {
     run "$work/unused" "$small" -- "$objects" "${all[@]}"
     for jobs in 1 2 4 8 16 32 64; do
         progress "$jobs guests at once"
-        run "$work/guests.runs" "$small" "jobs=$jobs" -- "$objects" "${all[@]}" --jobs "$jobs"
+        run "$work/guests.runs" "$small" "jobs=$jobs" -- "$objects" "${all[@]}" --isolation cell --jobs "$jobs"
     done
     part guests "$work/guests.runs"
 }

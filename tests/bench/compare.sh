@@ -40,8 +40,8 @@ done
 # What is compared: a name and the arguments of corematrix.
 declare -A what=(
     ["one object"]="run $work/1.toml ${selected[*]}"
-    ["ten objects"]="run $work/10.toml ${selected[*]}"
-    ["ten objects, shared guests"]="run $work/10.toml ${selected[*]} --isolation shared"
+    ["ten objects"]="run $work/10.toml ${selected[*]} --isolation shared"
+    ["ten objects, a guest for each cell"]="run $work/10.toml ${selected[*]} --isolation cell"
     ["reports"]="report $work/kept --format json,junit,table,html,markdown"
 )
 measure() {

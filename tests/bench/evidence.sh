@@ -19,7 +19,7 @@ export COREMATRIX_VIRTME_RUN="${COREMATRIX_VIRTME_RUN:-$PWD/.venv/bin/virtme-run
 
 # Time in the guest over all objects, in ms, for each kernel.
 load() { # MANIFEST OUT
-    target/release/corematrix --manifest "$1" run programs/libbpf-tools.toml "${selectors[@]}" --jobs 1 --out "$2" >/dev/null 2>"$2.err" || [ $? -eq 1 ]
+    target/release/corematrix --manifest "$1" run programs/libbpf-tools.toml "${selectors[@]}" --isolation cell --jobs 1 --out "$2" >/dev/null 2>"$2.err" || [ $? -eq 1 ]
     jq -r '.cells | group_by(.kernel)[] | [.[0].kernel, (map(.wall_ms) | add)] | @tsv' "$2/report.json"
 }
 cp programs/libbpf-tools.toml "$work/"

@@ -65,20 +65,19 @@ def goals(parts):
         kernels, objects = part["kernels"], part["objects"]
         full = (kernels, objects) == (FULL_KERNELS, FULL_OBJECTS)
         isolated, shared, single = loops(part)
-        one, every = median(walls(part, "default", "one")), walls(part, "default", "all")[0]
+        one, every, apart = (median(walls(part, "default", objects)) for objects in ("one", "all", "apart"))
         row(f"warm matrix: {kernels} kernels x 1 object of 5 programs (biosnoop: 5 fail on 3 kernels)", one, "s", 1.5, applies=kernels == FULL_KERNELS)
         # Parts that were measured before have none.
         if five := walls(part, "default", "five"):
             row("the same with one whose programs all load", median(five), "s", 1.5, applies=kernels == FULL_KERNELS)
         row("with biosnoop, against the loop of stock vng", single / one, "times faster", 50, True, kernels == FULL_KERNELS)
         row(f"warm matrix: {kernels} kernels x {objects} objects", every, "s", 40, applies=full)
-        if together := walls(part, "default", "shared"):
-            row("the same with `--isolation shared`", median(together), "s", 40, applies=full)
-            row("the same against a loop with one guest a kernel for all objects, without isolation", shared / median(together), "times faster", 7, True, full)
+        row("the same against a loop with one guest a kernel for all objects, without isolation", shared / every, "times faster", 7, True, full)
         # Parts that were measured before there was `--reuse` have none.
         if again := walls(part, "default", "again"):
             row("the same again with `--reuse`", median(again), "s", 2, applies=full)
-        row("with a guest for each cell, against the loop of stock vng with a guest for each", isolated / every, "times faster", 20, True, full)
+        row("the same with `--isolation cell`", apart, "s", None, applies=False)
+        row("with `--isolation cell`, against the loop of stock vng with a guest for each cell", isolated / apart, "times faster", 20, True, full)
     if "growth" in parts:
         runs = parts["growth"]["runs"]
         points = [(run["cells"], run["wall_s"]) for run in runs]

@@ -198,13 +198,15 @@ def markdown(parts, rows):
         text.append(
             "## A matrix against a loop of stock virtme-ng\n\n"
             f"The loop runs `bpftool prog loadall` on the same objects. It was measured on {measured} (plain kernels), one guest for all objects, each load "
-            f"timed inside, and is extrapolated from there: to a guest for each cell, which is what corematrix gives, and to {part['kernels']} kernels by the mean.\n")
+            f"timed inside, and is extrapolated from there: to a guest for each cell, which `--isolation cell` gives, and to {part['kernels']} kernels by the mean.\n")
         text.append(table(["kernels x objects", "corematrix", "a stock guest for each cell", "a stock guest for each kernel"], [
             [f"{part['kernels']} x 1", shown(median(walls(part, "default", "one")), " s"), shown(single, " s (extrapolated)"), ""],
-            [f"{part['kernels']} x {part['objects']}", shown(walls(part, "default", "all")[0], " s"), shown(isolated, " s (extrapolated)"), ""],
-            ["the same with `--isolation shared`", shown(median(walls(part, "default", "shared")) if walls(part, "default", "shared") else None, " s"), "", shown(shared, " s (extrapolated)")],
+            [f"{part['kernels']} x {part['objects']}", shown(median(walls(part, "default", "all")), " s"), "", shown(shared, " s (extrapolated)")],
+            ["the same with `--isolation cell`", shown(walls(part, "default", "apart")[0], " s"), shown(isolated, " s (extrapolated)"), ""],
             [f"{len(part['stock'])} x {part['objects']}, the same plain kernels on both sides", shown(walls(part, "plain", "all")[0], " s"),
-             shown(isolated / part["kernels"] * len(part["stock"]), " s (extrapolated from boots and loads)"), shown(sum(one["wall_s"] for one in part["stock"]), " s (measured)")]]))
+             "", shown(sum(one["wall_s"] for one in part["stock"]), " s (measured)")],
+            ["the same with `--isolation cell`", shown(walls(part, "plain", "apart")[0], " s"),
+             shown(isolated / part["kernels"] * len(part["stock"]), " s (extrapolated from boots and loads)"), ""]]))
     if "evidence" in parts:
         text.append("## Inside the guest\n\nTime in the guest over ten objects, with all evidence and as bare libbpf loads.\n")
         text.append(table(["kernel", "bare", "with evidence", "ratio"], [

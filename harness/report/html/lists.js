@@ -49,7 +49,7 @@ const drawKernels = () => {
       el("td", { class: "tight" }, times(kernel)));
   });
   const tool = data.run.tool;
-  const facts = [["corematrix", tool.corematrix], ["libbpf", tool.libbpf], ["virtme-ng", tool.virtme_ng], ["QEMU", `${tool.qemu} with ${tool.accel} (${tool.accel_reason})`], ["started", data.run.started], ["finished", data.run.finished || "never"]];
+  const facts = [["corematrix", tool.corematrix], ["libbpf", tool.libbpf], ["virtme-ng", tool.virtme_ng], ["QEMU", `${tool.qemu} with ${tool.accel} (${tool.accel_reason})`], ...(tool.isolation ? [["isolation", tool.isolation === "shared" ? "shared: objects that are only loaded may share a guest that proves itself clean" : "cell: a guest for each cell"]] : []), ["started", data.run.started], ["finished", data.run.finished || "never"]];
   $("view-kernels").replaceChildren(el("div", { class: "listing wide" }, el("h2", {}, "Kernels"), el("table", { class: "facts" },
     el("thead", {}, el("tr", {}, ["Kernel", "State", "Programs", "Release and source", "Identity", "Start"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, body)),
     el("h2", {}, "Run"), el("table", { class: "facts" }, el("tbody", {}, facts.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, value))))),

@@ -117,6 +117,7 @@ fn judge_with(scripts: Vec<Script>, privileges: Option<LoadingPrivileges>) -> (V
         snapshot_budget: 0,
         logs: &logs,
         stop: &stop,
+        standby: None,
         modules: None,
         debug: DebugOptions::default(),
     };

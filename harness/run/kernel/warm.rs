@@ -4,10 +4,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::super::probe_requests::Restorable;
+use super::super::standby::GuestOrder;
 use super::{Ended, KernelContext, Purpose, Start};
 use crate::event::Event;
 use crate::store::{Shelf, Snapshot, SnapshotKey, SnapshotPlace};
-use crate::vm::{self, GuestShape, Machine, RestoreFailure};
+use crate::vm::{self, GuestShape, Machine, MachineSpec, RestoreFailure};
 
 /// How much is shown of another CPU, of which its features may be known.
 const OTHER_CPU_SHOWN: usize = 60;
@@ -67,12 +68,15 @@ impl KernelContext<'_> {
     ) -> Result<Machine, Ended> {
         let stop = || self.run.stop.at_once();
         let spec = self.machine_spec(shape, &stop);
-        let restored = Machine::restore(&spec, &snapshot)
+        let waits = self.run.standby.and_then(|standby| standby.take(&snapshot, shape));
+        let restored = waits
+            .map_or_else(|| Machine::restore(&spec, &snapshot), Ok)
             .and_then(|machine| self.unlike(machine))
             .and_then(|machine| Ok(self.proven(machine, &spec)?));
         match restored {
             Ok(machine) => {
                 fresh.iter().for_each(|key| self.run.store.snapshot_works(key));
+                self.let_another_wait(&spec, &snapshot);
                 self.go_warm(shape, snapshot);
                 let (took, notes) = (machine.to_hello, machine.notes.clone());
                 self.send(Event::Restored { kernel: self.index, took, notes });
@@ -83,6 +87,7 @@ impl KernelContext<'_> {
                 fresh.iter().for_each(|key| self.run.store.snapshot_failed(key, &reason));
                 let first = self.go_cold(shape);
                 self.common.wanted.forget(self.index, shape);
+                self.run.standby.iter().for_each(|standby| standby.forget(&snapshot));
                 // The last one who holds it removes it; the others find out for themselves.
                 let removed = Arc::into_inner(snapshot).is_some_and(|snapshot| self.run.store.discard(snapshot));
                 let fate = if removed { " and was removed" } else { "" };
@@ -94,6 +99,20 @@ impl KernelContext<'_> {
                 self.boot(shape, Purpose::Serve)
             }
         }
+    }
+
+    /// Lets a guest like this one wait for the next run, if there may be one.
+    fn let_another_wait(&self, spec: &MachineSpec<'_>, snapshot: &Arc<Snapshot>) {
+        let Some(standby) = self.run.standby else { return };
+        standby.know(GuestOrder {
+            kernel: spec.name.to_owned(),
+            stored: spec.kernel.clone(),
+            shape: spec.shape.clone(),
+            snapshot: Arc::clone(snapshot),
+            tools: spec.tools.clone(),
+            accelerator: spec.accelerator,
+            deadlines: spec.deadlines,
+        });
     }
 
     /// Lets the other guests start from this snapshot, too, unless one of them has just failed to.
