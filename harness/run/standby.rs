@@ -3,20 +3,17 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
 
 use super::{Stop, host_memory};
 use crate::store::{Snapshot, StoredKernel};
-use crate::vm::{Accelerator, Deadlines, DebugOptions, GuestShape, Machine, MachineSpec, RestoreFailure, Toolchain};
+use crate::vm::{
+    Accelerator, Deadlines, DebugOptions, GuestShape, MachineSpec, PausedMachine, RestoreFailure, Toolchain,
+};
 
 /// Guests that wait at most. Each takes about 20 MiB.
 const MOST: usize = 16;
 /// MiB that have to be free for another one.
 const SPARE_MIB: u64 = 1024;
-/// How long a guest waits. A laptop may sleep meanwhile, and then guests are unlike those of any other run.
-const PATIENCE: Duration = Duration::from_secs(10 * 60);
-/// How often guests are looked at that have waited too long.
-const LOOK: Duration = Duration::from_secs(30);
 
 /// What it takes to start a guest from a snapshot.
 #[derive(Debug)]
@@ -31,7 +28,7 @@ pub(super) struct GuestOrder {
     pub deadlines: Deadlines,
 }
 
-/// Guests that wait for the next run of the same kernels. Dropping it ends them.
+/// Guests that wait for the next run of the same kernels, and stand still meanwhile. Dropping it ends them.
 #[derive(Debug)]
 pub struct Standby {
     shared: Arc<Shared>,
@@ -41,7 +38,7 @@ pub struct Standby {
 
 #[derive(Debug, Default)]
 struct Shared {
-    queue: Mutex<Queue<Arc<GuestOrder>, Machine>>,
+    queue: Mutex<Queue<Arc<GuestOrder>, PausedMachine>>,
     changed: Condvar,
     /// Ends what the starter is doing.
     stop: Stop,
@@ -53,11 +50,8 @@ struct Queue<O, G> {
     /// Of each guest that runs have started: how to start another.
     known: Vec<O>,
     wanted: VecDeque<O>,
-    ready: Vec<Ready<O, G>>,
+    ready: Vec<(O, G)>,
 }
-
-/// A guest, and since when it waits.
-type Ready<O, G> = (O, G, SystemTime);
 
 impl Standby {
     /// Guests are started by a thread of their own.
@@ -84,15 +78,8 @@ impl Standby {
     }
 
     /// A guest of this snapshot, if one waits.
-    pub(super) fn take(&self, snapshot: &Snapshot, shape: &GuestShape) -> Option<Machine> {
-        loop {
-            let is_it = |order: &Arc<GuestOrder>| order.is_of(snapshot, shape);
-            let mut machine = self.shared.queue().take(SystemTime::now(), is_it)?;
-            // QEMU may have ended meanwhile.
-            if machine.is_running() {
-                return Some(machine);
-            }
-        }
+    pub(super) fn take(&self, snapshot: &Snapshot, shape: &GuestShape) -> Option<PausedMachine> {
+        self.shared.queue().take(|order| order.is_of(snapshot, shape))
     }
 
     /// Starts guests until the next run begins.
@@ -122,17 +109,13 @@ impl Drop for Standby {
 }
 
 impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue<Arc<GuestOrder>, Machine>> {
+    fn queue(&self) -> MutexGuard<'_, Queue<Arc<GuestOrder>, PausedMachine>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn start_guests(&self) {
         while !self.stop.requested() {
-            let mut queue = self.queue();
-            let (late, order) = (queue.late(SystemTime::now()), queue.next());
-            // Ending a guest takes time.
-            drop(queue);
-            drop(late);
+            let order = self.queue().next();
             match order {
                 Some(order) => self.start_guest(order),
                 None => self.wait(),
@@ -148,16 +131,15 @@ impl Shared {
         }
         // One that fails is no loss: the run starts its own, and says what is wrong.
         if let Ok(machine) = order.start(&self.stop) {
-            self.queue().ready.push((order, machine, SystemTime::now()));
+            self.queue().ready.push((order, machine));
         }
     }
 
-    /// Waits until another guest is wanted, for a while at most.
+    /// Waits until another guest is wanted.
     fn wait(&self) {
         let queue = self.queue();
         if queue.wanted.is_empty() && !self.stop.requested() {
-            // What woke it does not matter.
-            let _ = self.changed.wait_timeout(queue, LOOK);
+            drop(self.changed.wait(queue));
         }
     }
 }
@@ -167,7 +149,7 @@ impl GuestOrder {
         self.snapshot.is(snapshot) && self.shape == *shape
     }
 
-    fn start(&self, stop: &Stop) -> Result<Machine, RestoreFailure> {
+    fn start(&self, stop: &Stop) -> Result<PausedMachine, RestoreFailure> {
         let stop = || stop.requested();
         let spec = MachineSpec {
             name: &self.kernel,
@@ -181,7 +163,7 @@ impl GuestOrder {
             talkative: false,
             files: &[],
         };
-        Machine::restore(&spec, &self.snapshot)
+        PausedMachine::restore(&spec, &self.snapshot)
     }
 }
 
@@ -207,10 +189,10 @@ impl<O: Clone + PartialEq, G> Queue<O, G> {
     }
 
     /// Forgets these orders. Returns the guests that waited.
-    fn remove(&mut self, is_it: impl Fn(&O) -> bool) -> Vec<Ready<O, G>> {
+    fn remove(&mut self, is_it: impl Fn(&O) -> bool) -> Vec<(O, G)> {
         self.known.retain(|order| !is_it(order));
         self.wanted.retain(|order| !is_it(order));
-        self.ready.extract_if(.., |(order, ..)| is_it(order)).collect()
+        self.ready.extract_if(.., |(order, _)| is_it(order)).collect()
     }
 
     fn want_all(&mut self) {
@@ -220,39 +202,27 @@ impl<O: Clone + PartialEq, G> Queue<O, G> {
     /// The next order of which no guest waits.
     fn next(&mut self) -> Option<O> {
         while let Some(order) = self.wanted.pop_front() {
-            if self.ready.len() < MOST && self.ready.iter().all(|(ready, ..)| *ready != order) {
+            if self.ready.len() < MOST && self.ready.iter().all(|(ready, _)| *ready != order) {
                 return Some(order);
             }
         }
         None
     }
 
-    /// The guests that have waited too long.
-    fn late(&mut self, now: SystemTime) -> Vec<Ready<O, G>> {
-        self.ready.extract_if(.., |(.., since)| is_late(*since, now)).collect()
-    }
-
-    fn take(&mut self, now: SystemTime, is_it: impl Fn(&O) -> bool) -> Option<G> {
-        let place = self.ready.iter().position(|(order, _, since)| is_it(order) && !is_late(*since, now))?;
+    fn take(&mut self, is_it: impl Fn(&O) -> bool) -> Option<G> {
+        let place = self.ready.iter().position(|(order, _)| is_it(order))?;
         Some(self.ready.swap_remove(place).1)
     }
-}
-
-/// So is one by a clock that was set back.
-fn is_late(since: SystemTime, now: SystemTime) -> bool {
-    now.duration_since(since).map_or(true, |waited| waited > PATIENCE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
-
     fn started(queue: &mut Queue<u32, String>) -> Vec<u32> {
         let mut orders = Vec::new();
         while let Some(order) = queue.next() {
-            queue.ready.push((order, format!("guest of {order}"), NOW));
+            queue.ready.push((order, format!("guest of {order}")));
             orders.push(order);
         }
         orders
@@ -265,25 +235,10 @@ mod tests {
         assert!(started(&mut queue).is_empty(), "nothing is wanted while a run lasts");
         queue.want_all();
         assert_eq!(started(&mut queue), [2, 1, 3]);
-        assert_eq!(queue.take(NOW, |order| *order == 1), Some("guest of 1".to_owned()));
-        assert_eq!(queue.take(NOW, |order| *order == 1), None);
+        assert_eq!(queue.take(|order| *order == 1), Some("guest of 1".to_owned()));
+        assert_eq!(queue.take(|order| *order == 1), None);
         queue.want_all();
         assert_eq!(started(&mut queue), [1], "the others are still there");
-    }
-
-    #[test]
-    fn guest_that_has_waited_too_long_is_never_taken() {
-        let mut queue: Queue<u32, String> = Queue::default();
-        queue.know(1);
-        queue.want_all();
-        started(&mut queue);
-        let (soon, late) = (NOW + PATIENCE, NOW + PATIENCE + LOOK);
-        assert!(queue.late(soon).is_empty());
-        assert_eq!(queue.take(late, |_| true), None);
-        assert_eq!(queue.take(NOW - LOOK, |_| true), None, "the clock was set back");
-        assert_eq!(queue.late(late).len(), 1);
-        queue.want_all();
-        assert_eq!(started(&mut queue), [1]);
     }
 
     #[test]

@@ -332,11 +332,6 @@ impl Machine {
         }
     }
 
-    /// Whether QEMU runs, and has not given up its guest.
-    pub(crate) fn is_running(&mut self) -> bool {
-        self.child.wait(Duration::ZERO).is_none() && !self.last_words.in_output_of(&self.child)
-    }
-
     /// Waits for what comes over the channel. QEMU's last words end the waiting as a user does who wants to stop.
     pub(super) fn wait_until(
         &mut self,

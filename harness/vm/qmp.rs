@@ -1,7 +1,8 @@
 //! [`Qmp`]: the few words of QEMU's monitor protocol that stop a machine, save its state, and bring it back.
 //!
-//! Five commands over a unix socket, blocking and in lockstep; the client crates generate the whole protocol for them.
+//! A few commands over a unix socket, blocking and in lockstep; the client crates generate the whole protocol for them.
 
+use std::cell::RefCell;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -60,11 +61,13 @@ pub enum QmpError {
     },
 }
 
-/// Waits for QEMU to connect to its monitor's socket.
+/// Waits for QEMU to connect to its monitor's socket, which it does once.
 #[derive(Debug)]
 pub struct Monitor {
     listener: UnixListener,
     socket: PathBuf,
+    /// The connection, while no one uses it.
+    kept: RefCell<Option<BufReader<UnixStream>>>,
 }
 
 impl Monitor {
@@ -73,7 +76,7 @@ impl Monitor {
         let socket = scratch.join(MONITOR_SOCKET);
         let listener = UnixListener::bind(&socket)?;
         listener.set_nonblocking(true)?;
-        Ok(Monitor { listener, socket })
+        Ok(Monitor { listener, socket, kept: RefCell::default() })
     }
 
     /// QEMU's options for a machine with this monitor. QEMU ends if no one listens.
@@ -84,6 +87,11 @@ impl Monitor {
     /// Takes QEMU's connection and makes it ready for commands, all of which have to be done before `limit` is over. `give_up` ends the
     /// waiting; its answer is the reason.
     pub fn connect<'g>(&self, limit: Limit, give_up: &'g GiveUp<'g>) -> Result<Qmp<'g>, QmpError> {
+        let scratch = self.socket.parent().unwrap_or(Path::new("/"));
+        let state = StateSocket::beneath(scratch);
+        if let Some(reader) = self.kept.take() {
+            return Ok(Qmp { reader, state, limit, give_up });
+        }
         let stream = loop {
             match self.listener.accept() {
                 Ok((stream, _)) => break stream,
@@ -104,12 +112,16 @@ impl Monitor {
         };
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(SLICE))?;
-        let scratch = self.socket.parent().unwrap_or(Path::new("/"));
-        let mut qmp = Qmp { reader: BufReader::new(stream), state: StateSocket::beneath(scratch), limit, give_up };
+        let mut qmp = Qmp { reader: BufReader::new(stream), state, limit, give_up };
         // The greeting comes unasked.
         qmp.line()?;
         qmp.execute("qmp_capabilities", &json!({}))?;
         Ok(qmp)
+    }
+
+    /// Keeps the connection for further commands.
+    pub fn keep(&self, qmp: Qmp<'_>) {
+        self.kept.replace(Some(qmp.reader));
     }
 }
 
@@ -154,7 +166,7 @@ pub struct Qmp<'g> {
 impl Qmp<'_> {
     /// Stops the machine and writes its state, without its RAM, to `file`. The machine stays stopped.
     pub fn save_state(&mut self, file: &Path) -> Result<(), QmpError> {
-        self.execute("stop", &json!({}))?;
+        self.pause()?;
         self.ignore_shared_memory()?;
         let listener = self.state.listen()?;
         self.execute("migrate", &json!({ "uri": self.state.uri() }))?;
@@ -171,8 +183,17 @@ impl Qmp<'_> {
         state_transfer::send(&mut stream, file, &mut || self.go_on_within(READ))?;
         drop(stream);
         self.migrated(READ)?;
-        self.execute("cont", &json!({}))?;
-        Ok(())
+        self.run()
+    }
+
+    /// Stops the machine, and its clock.
+    pub fn pause(&mut self) -> Result<(), QmpError> {
+        self.execute("stop", &json!({})).map(drop)
+    }
+
+    /// Lets a machine run that stands still.
+    pub fn run(&mut self) -> Result<(), QmpError> {
+        self.execute("cont", &json!({})).map(drop)
     }
 
     /// Ends QEMU, which has done nothing yet.

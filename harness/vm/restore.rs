@@ -9,7 +9,7 @@ use super::boot::prepare_scratch;
 use super::channel::{Listeners, Port};
 use super::machine::{BootFailure, GuestLink, Machine, MachineSpec};
 use super::memory::{Node, restore_options};
-use super::qmp::{Limit, Monitor};
+use super::qmp::{Limit, Monitor, QmpError};
 use super::snapshot::{RAM, SCRATCH, STATE, SavedMachine};
 use crate::process::ChildGroup;
 use crate::protocol::{GuestMessage, HostMessage};
@@ -34,6 +34,14 @@ pub enum RestoreFailure {
 impl Machine {
     /// Starts a guest as it was when it was saved, sets its clock and reseeds its random numbers.
     pub fn restore(spec: &MachineSpec<'_>, snapshot: &Snapshot) -> Result<Machine, RestoreFailure> {
+        Machine::restore_with_monitor(spec, snapshot).map(|(machine, _)| machine)
+    }
+
+    /// The same, with the monitor of its QEMU.
+    pub(super) fn restore_with_monitor(
+        spec: &MachineSpec<'_>,
+        snapshot: &Snapshot,
+    ) -> Result<(Machine, Monitor), RestoreFailure> {
         let failed = |error: &dyn std::fmt::Display| RestoreFailure::Failed(error.to_string());
         let begin = Instant::now();
         let limit = Limit::from(begin, spec.deadlines.restore);
@@ -51,15 +59,26 @@ impl Machine {
             .map_err(|error| failed(&error))?;
         let mut machine = Machine::new(child, listeners, scratch, None, spec.shape);
         let set_to = machine.resume(&monitor, snapshot, &saved, limit, spec.stop)?;
-        let (woken, notes) = match machine.first_message(spec, begin, spec.deadlines.restore)? {
+        let notes = machine.woken(spec, begin, set_to)?;
+        (machine.modules, machine.notes) = (saved.modules, [saved.notes, notes].concat());
+        check_rate(&machine.child.stderr().text()).map_err(RestoreFailure::Failed)?;
+        Ok((machine, monitor))
+    }
+
+    /// Waits until the guest has set its clock to `set_to`, and checks that. Returns what it could not do.
+    pub(super) fn woken(
+        &mut self,
+        spec: &MachineSpec<'_>,
+        begin: Instant,
+        set_to: u64,
+    ) -> Result<Vec<String>, RestoreFailure> {
+        let (woken, notes) = match self.first_message(spec, begin, spec.deadlines.restore)? {
             GuestMessage::Woken { woken, notes } => (woken, notes),
             other => return Err(RestoreFailure::Failed(format!("the restored guest sent {}", other.name()))),
         };
         check_clock(woken.realtime_ns, set_to, since_1970()?).map_err(RestoreFailure::Failed)?;
-        (machine.woken, machine.modules) = (Some(woken), saved.modules);
-        machine.notes = [saved.notes, notes].concat();
-        check_rate(&machine.child.stderr().text()).map_err(RestoreFailure::Failed)?;
-        Ok(machine)
+        self.woken = Some(woken);
+        Ok(notes)
     }
 
     /// Returns what the guest's clock was set to.
@@ -91,7 +110,7 @@ impl Machine {
     }
 
     /// Sends the guest what it has missed; returns the time.
-    fn wake(&mut self, limit: Limit, stop: &(dyn Fn() -> bool + Sync)) -> Result<u64, String> {
+    pub(super) fn wake(&mut self, limit: Limit, stop: &(dyn Fn() -> bool + Sync)) -> Result<u64, String> {
         let mut entropy = [0; ENTROPY];
         getrandom(&mut entropy, GetRandomFlags::empty()).map_err(|error| error.to_string())?;
         let realtime_ns = since_1970().map_err(|error| error.to_string())?;
@@ -130,6 +149,12 @@ fn check_rate(errors: &str) -> Result<(), String> {
     match errors.lines().find(|line| line.contains("TSC frequency mismatch")) {
         Some(line) => Err(line.split_once("warning: ").map_or(line, |(_, rest)| rest).to_owned()),
         None => Ok(()),
+    }
+}
+
+impl From<QmpError> for RestoreFailure {
+    fn from(error: QmpError) -> Self {
+        RestoreFailure::Failed(error.to_string())
     }
 }
 

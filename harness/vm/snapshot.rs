@@ -132,7 +132,11 @@ impl Machine {
             let broken = || last_words.in_output_of(&child).then(|| last_words.line()).flatten();
             ended.or_else(broken).or_else(|| stop().then(|| "stopped by the user".to_owned()))
         };
-        let done = monitor.connect(limit, &give_up).and_then(|mut qmp| work(&mut qmp));
+        let done = monitor.connect(limit, &give_up).and_then(|mut qmp| {
+            let done = work(&mut qmp);
+            monitor.keep(qmp);
+            done
+        });
         match done {
             // Who hangs up has died, or is about to.
             Err(QmpError::Io(error)) if HUNG_UP.contains(&error.kind()) => {

@@ -68,8 +68,10 @@ impl KernelContext<'_> {
     ) -> Result<Machine, Ended> {
         let stop = || self.run.stop.at_once();
         let spec = self.machine_spec(shape, &stop);
-        let waits = self.run.standby.and_then(|standby| standby.take(&snapshot, shape));
-        let restored = waits
+        let paused = self.run.standby.and_then(|standby| standby.take(&snapshot, shape));
+        // One that was lost meanwhile shows nothing.
+        let restored = paused
+            .and_then(|paused| paused.resume(&spec).ok())
             .map_or_else(|| Machine::restore(&spec, &snapshot), Ok)
             .and_then(|machine| self.unlike(machine))
             .and_then(|machine| Ok(self.proven(machine, &spec)?));
