@@ -299,7 +299,7 @@ def grown(parts, x):
         panel.text(across(most * quarter / 4), HEIGHT - BOTTOM + 16, f"{most * quarter / 4:.0f}", "middle")
     points = [(run["cells"], run["wall_s"]) for run in runs]
     if len(set(cells for cells, _ in points)) > 1:
-        slope, offset, _ = fit(points)
+        slope, offset = fit(points)
         start = max(0, -offset / slope if slope > 0 else 0)
         panel.line(across(start), panel.y(offset + slope * start), across(most), panel.y(offset + slope * most), "#888", "4 3")
     colours = {"kernels": "#7a5195", "objects": "#3a7d44"}
