@@ -3,6 +3,7 @@
 //! Of a restored guest the first object is judged as in a guest of its own. Before each further object the guest has to be as it was
 //! before the first one, or it is replaced. Every later object is on trial: only what passes may count, or fails as BTF predicts
 //! ([`certain_failure`](super::certain_failure)), and only after the guest has given the right answers to a question that it cannot know ([`canary`]).
+//! That question is asked when outcomes have been held back for a while, and before the guest ends.
 //! Anything else is judged again in a guest of its own. So nothing is ever red for what another object has done.
 
 use std::collections::VecDeque;
@@ -23,7 +24,7 @@ use crate::vm::GuestLink;
 const MOST_SERVED: usize = 32;
 /// So few objects are not worth another guest while other kernels need the processors.
 const FEW: usize = 4;
-/// How long outcomes are held back at most: who stops the run loses them.
+/// Outcomes that are held back for longer are reported when the object that is being judged is done: who stops the run loses what is held back.
 const HELD: Duration = Duration::from_secs(1);
 /// How long the kernel may take to free what an object had.
 const SETTLING: Duration = Duration::from_millis(500);

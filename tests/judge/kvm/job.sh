@@ -154,7 +154,8 @@ part_watch() {
     local watcher=$! tries
     # The record is written when a pass is done.
     for ((tries = 0; tries < 300; tries++)); do [ -e /share/runs/watch/report.json ] && break; sleep 0.2; done
-    sleep 1
+    # A guest waits for the next run by then.
+    sleep 8
     cp "${paths[1]}" watched.new
     mv watched.new watched.bpf.o
     for ((tries = 0; tries < 300; tries++)); do
